@@ -1,0 +1,4 @@
+export { ByteReader, ByteWriter } from './bytes.js';
+export { type Fact, SottoError, type SottoErrorOptions } from './errors.js';
+export { type ProgressEvent, type ProgressListener, ProgressMeter } from './progress.js';
+export { randomBytes } from './random.js';

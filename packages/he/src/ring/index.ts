@@ -1,0 +1,1 @@
+export type { Backend, Basis, MemoryUse, Ptr, Ring, RingOptions, WorkCounts } from './backend.js';

@@ -1,0 +1,9 @@
+export type {
+  DiagonalMatrix,
+  Evaluator,
+  LinearTransform,
+  Plain,
+  Refresher,
+  SlotVector,
+  TransformOptions,
+} from './evaluator.js';
