@@ -1,0 +1,213 @@
+import { SottoError } from '@sotto/base';
+import { headDimOf, kvDimOf } from './config.js';
+import type { LlamaModel } from './llama2c.js';
+
+/**
+ * Receives intermediate values of one row: `residual`, `attentionMeanSquare`, `normalised`, `query` and `key` (after RoPE),
+ * `value`, `scores` (one array a head, over all positions up to the row), `attention`, `feedForwardMeanSquare`, `gate`, `up`.
+ * Layer `layerCount` carries the final `residual`. The array belongs to the caller of the hook: copy what you keep.
+ */
+export type LlamaTrace = (
+  name: string,
+  layer: number,
+  position: number,
+  values: Float64Array,
+  head: number,
+) => void;
+
+/** Keys (after RoPE) and values of every position so far, layer by layer; a row has kvDim numbers. */
+export class KvCache {
+  readonly keys: Float64Array[][];
+  readonly values: Float64Array[][];
+
+  constructor(layerCount: number) {
+    this.keys = Array.from({ length: layerCount }, () => []);
+    this.values = Array.from({ length: layerCount }, () => []);
+  }
+
+  get length(): number {
+    return this.values[this.values.length - 1]!.length;
+  }
+
+  /** A cache that shares the rows so far; appending to one does not change the other. */
+  fork(): KvCache {
+    const copy = new KvCache(this.keys.length);
+    for (let l = 0; l < this.keys.length; l++) {
+      copy.keys[l]!.push(...this.keys[l]!);
+      copy.values[l]!.push(...this.values[l]!);
+    }
+    return copy;
+  }
+}
+
+function matVec(w: Float32Array, x: Float64Array, outputs: number): Float64Array {
+  const inputs = x.length;
+  const y = new Float64Array(outputs);
+  for (let i = 0; i < outputs; i++) {
+    let sum = 0;
+    for (let j = 0, at = i * inputs; j < inputs; j++, at++) sum += w[at]! * x[j]!;
+    y[i] = sum;
+  }
+  return y;
+}
+
+export function meanSquare(x: Float64Array): number {
+  let sum = 0;
+  for (const value of x) sum += value * value;
+  return sum / x.length;
+}
+
+/** x / sqrt(mean(x^2) + eps) * gain. */
+export function rmsNorm(x: Float64Array, gain: Float32Array, eps: number): Float64Array {
+  const scale = 1 / Math.sqrt(meanSquare(x) + eps);
+  return x.map((value, i) => value * scale * gain[i]!);
+}
+
+export function silu(x: number): number {
+  return x / (1 + Math.exp(-x));
+}
+
+/** Angle by which the pair `pair` (features 2*pair and 2*pair+1 of a head) turns at `position`. */
+export function ropeAngle(position: number, pair: number, headDim: number, base: number): number {
+  return position * base ** ((-2 * pair) / headDim);
+}
+
+function rotateHeads(x: Float64Array, position: number, headDim: number, base: number): void {
+  for (let at = 0; at < x.length; at += 2) {
+    const angle = ropeAngle(position, (at % headDim) / 2, headDim, base);
+    const cos = Math.cos(angle);
+    const sin = Math.sin(angle);
+    const a = x[at]!;
+    const b = x[at + 1]!;
+    x[at] = a * cos - b * sin;
+    x[at + 1] = a * sin + b * cos;
+  }
+}
+
+/** Embedding rows of tokens. Error `TOKEN_OUT_OF_RANGE`. */
+export function embedTokens(model: LlamaModel, tokens: readonly number[]): Float64Array[] {
+  const { dim, vocabSize } = model.config;
+  return tokens.map((token) => {
+    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
+      throw new SottoError('A token is not in the vocabulary of the model.', {
+        code: 'TOKEN_OUT_OF_RANGE',
+        facts: { vocabSize },
+        fix: 'Encode the text with the tokenizer of this model.',
+      });
+    }
+    return Float64Array.from(model.embedding.subarray(token * dim, (token + 1) * dim));
+  });
+}
+
+/**
+ * One causal pass of the transformer over a block of embedded rows, in float64: the oracle for every encrypted computation.
+ * The rows continue `cache`, which grows by them.
+ *
+ * @returns the residual stream after the last layer, one array of dim numbers a row.
+ * @throws SottoError `CONTEXT_EXCEEDED` when the positions leave the model's context.
+ */
+export function forwardRows(
+  model: LlamaModel,
+  rows: readonly Float64Array[],
+  cache: KvCache,
+  trace?: LlamaTrace,
+): Float64Array[] {
+  const c = model.config;
+  const headDim = headDimOf(c);
+  const kvDim = kvDimOf(c);
+  const group = c.headCount / c.kvHeadCount;
+  if (cache.length + rows.length > c.contextLength) {
+    throw new SottoError('The text is longer than the context of the model.', {
+      code: 'CONTEXT_EXCEEDED',
+      facts: { positions: cache.length + rows.length, contextLength: c.contextLength },
+      fix: 'Shorten the prompt or ask for fewer tokens.',
+    });
+  }
+  return rows.map((row) => {
+    const position = cache.length;
+    const x = Float64Array.from(row);
+    for (let l = 0; l < c.layerCount; l++) {
+      const w = model.layers[l]!;
+      trace?.('residual', l, position, x, 0);
+      trace?.('attentionMeanSquare', l, position, Float64Array.of(meanSquare(x)), 0);
+      const normalised = rmsNorm(x, w.attentionNorm, c.normEps);
+      trace?.('normalised', l, position, normalised, 0);
+      const query = matVec(w.wq, normalised, c.dim);
+      const key = matVec(w.wk, normalised, kvDim);
+      const value = matVec(w.wv, normalised, kvDim);
+      rotateHeads(query, position, headDim, c.ropeBase);
+      rotateHeads(key, position, headDim, c.ropeBase);
+      trace?.('query', l, position, query, 0);
+      trace?.('key', l, position, key, 0);
+      trace?.('value', l, position, value, 0);
+      cache.keys[l]!.push(key);
+      cache.values[l]!.push(value);
+      const keys = cache.keys[l]!;
+      const values = cache.values[l]!;
+      const attention = new Float64Array(c.dim);
+      for (let h = 0; h < c.headCount; h++) {
+        const kvAt = Math.floor(h / group) * headDim;
+        const scores = new Float64Array(position + 1);
+        let largest = Number.NEGATIVE_INFINITY;
+        for (let j = 0; j <= position; j++) {
+          const k = keys[j]!;
+          let dot = 0;
+          for (let i = 0; i < headDim; i++) dot += query[h * headDim + i]! * k[kvAt + i]!;
+          scores[j] = dot / Math.sqrt(headDim);
+          largest = Math.max(largest, scores[j]!);
+        }
+        trace?.('scores', l, position, scores, h);
+        let total = 0;
+        for (let j = 0; j <= position; j++) {
+          scores[j] = Math.exp(scores[j]! - largest);
+          total += scores[j]!;
+        }
+        for (let j = 0; j <= position; j++) {
+          const weight = scores[j]! / total;
+          const v = values[j]!;
+          for (let i = 0; i < headDim; i++) attention[h * headDim + i]! += weight * v[kvAt + i]!;
+        }
+      }
+      trace?.('attention', l, position, attention, 0);
+      const projected = matVec(w.wo, attention, c.dim);
+      for (let i = 0; i < c.dim; i++) x[i]! += projected[i]!;
+      trace?.('residualMiddle', l, position, x, 0);
+      trace?.('feedForwardMeanSquare', l, position, Float64Array.of(meanSquare(x)), 0);
+      const middle = rmsNorm(x, w.feedForwardNorm, c.normEps);
+      const gate = matVec(w.w1, middle, c.hiddenDim);
+      const up = matVec(w.w3, middle, c.hiddenDim);
+      trace?.('gate', l, position, gate, 0);
+      trace?.('up', l, position, up, 0);
+      const inner = gate.map((g, i) => silu(g) * up[i]!);
+      trace?.('inner', l, position, inner, 0);
+      const down = matVec(w.w2, inner, c.dim);
+      for (let i = 0; i < c.dim; i++) x[i]! += down[i]!;
+    }
+    trace?.('residual', c.layerCount, position, x, 0);
+    return x;
+  });
+}
+
+/** Final norm and output head of one row of the residual stream: vocabSize logits. */
+export function finishLogits(model: LlamaModel, hidden: Float64Array): Float64Array {
+  const normalised = rmsNorm(hidden, model.finalNorm, model.config.normEps);
+  return matVec(model.head, normalised, model.config.vocabSize);
+}
+
+/** {@link forwardRows} on tokens, with logits: one array of vocabSize a token. */
+export function forward(
+  model: LlamaModel,
+  tokens: readonly number[],
+  cache: KvCache,
+  trace?: LlamaTrace,
+): { hidden: Float64Array[]; logits: Float64Array[] } {
+  const hidden = forwardRows(model, embedTokens(model, tokens), cache, trace);
+  return { hidden, logits: hidden.map((row) => finishLogits(model, row)) };
+}
+
+/** Index of the largest value; the first of equals. */
+export function argmax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
