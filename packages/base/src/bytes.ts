@@ -46,7 +46,8 @@ export class ByteWriter {
   }
 
   bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#reserve(value.length));
+    const at = this.#reserve(value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 
@@ -75,7 +76,8 @@ export class ByteReader {
 
   /** @param what names the object in errors, e.g. "ciphertext". */
   constructor(bytes: Uint8Array, what: string) {
-    this.#bytes = bytes;
+    // A Buffer would share memory where slice() must copy.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#what = what;
   }
