@@ -1,1 +1,30 @@
-export {};
+export { checksum32 } from './checksum.js';
+export { type ErrorBody, errorBodyOf, errorBodySchema, errorFromBody, statusOfCode } from './errors.js';
+export { type JobEvent, jobEventSchema } from './events.js';
+export { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type Frame, type FrameKind } from './frame.js';
+export {
+  healthSchema,
+  jobCreatedSchema,
+  type KeyEntry,
+  keyEntrySchema,
+  keyStoredSchema,
+  type ModelInfo,
+  modelInfoSchema,
+  type ParameterChoice,
+  parameterChoiceSchema,
+  parseMessage,
+  publicRequestSchema,
+  publicStoredSchema,
+  type RefreshMode,
+  refreshModeSchema,
+  type ServerSaw,
+  type SessionInfo,
+  type SessionRequest,
+  type SessionStatus,
+  sessionRequestSchema,
+  sessionSchema,
+  sessionStatusSchema,
+} from './messages.js';
+export { decodeRows, encodeRows, type Rows } from './payload.js';
+export { encodeStreamEvent, type StreamEvent, StreamEventParser, streamHeartbeat } from './sse.js';
+export { PROTOCOL_VERSION } from './version.js';

@@ -1,0 +1,127 @@
+import { SottoError } from '@sotto/base';
+import { z } from 'zod';
+import { PROTOCOL_VERSION } from './version.js';
+
+const digest = z.string().regex(/^[0-9a-f]{16,128}$/);
+const count = z.number().int().min(0);
+const name = z.string().min(1).max(200);
+
+export const refreshModeSchema = z.enum(['bootstrap', 'client']);
+/** Who restores levels: the server by bootstrapping, or the client by encrypting again. */
+export type RefreshMode = z.infer<typeof refreshModeSchema>;
+
+/** Which parameters a session asks for. Only a name that says insecure gives fewer than 128 bits. */
+export const parameterChoiceSchema = z.enum(['secure', 'insecure-toy']);
+export type ParameterChoice = z.infer<typeof parameterChoiceSchema>;
+
+export const healthSchema = z.object({
+  status: z.literal('ok'),
+  protocol: z.number().int(),
+  sessions: count,
+});
+
+/** GET /v1/model. */
+export const modelInfoSchema = z.object({
+  protocol: z.literal(PROTOCOL_VERSION),
+  name,
+  /** SHA-256 of the weights file, hex. */
+  digest,
+  license: name,
+  config: z.object({
+    dim: count,
+    hiddenDim: count,
+    layers: count,
+    heads: count,
+    kvHeads: count,
+    vocabSize: count,
+    maxPositions: count,
+  }),
+  backend: z.object({ name, isa: name, threads: count }),
+});
+export type ModelInfo = z.infer<typeof modelInfoSchema>;
+
+/** POST /v1/sessions. */
+export const sessionRequestSchema = z.strictObject({
+  protocol: z.literal(PROTOCOL_VERSION),
+  modelDigest: digest,
+  refresh: refreshModeSchema,
+  parameters: parameterChoiceSchema,
+});
+export type SessionRequest = z.infer<typeof sessionRequestSchema>;
+
+/** One evaluation key that the server needs. */
+export const keyEntrySchema = z.object({
+  index: count,
+  /** Stable identifier of the key, e.g. `relin@12` or `galois:5@9`. */
+  id: name,
+  /** Exact size of the key on the wire, without the frame header. */
+  sizeBytes: count,
+});
+export type KeyEntry = z.infer<typeof keyEntrySchema>;
+
+/** Answer to POST /v1/sessions. */
+export const sessionSchema = z.object({
+  protocol: z.literal(PROTOCOL_VERSION),
+  /** 128 random bits, hex. */
+  sessionId: z.string().regex(/^[0-9a-f]{32}$/),
+  /** Bearer token of this session: 256 random bits, hex. */
+  token: z.string().regex(/^[0-9a-f]{64}$/),
+  modelDigest: digest,
+  refresh: refreshModeSchema,
+  parametersName: name,
+  parametersDigest: digest,
+  planDigest: digest,
+  /** Most rows of one block. */
+  blockRows: count,
+  /** Most positions of public part, private part and answer together. */
+  maxPositions: count,
+  keys: z.array(keyEntrySchema).max(4096),
+});
+export type SessionInfo = z.infer<typeof sessionSchema>;
+
+/** Answer to PUT /v1/sessions/:id/keys/:index. */
+export const keyStoredSchema = z.object({ index: count, missing: count });
+
+/** POST /v1/sessions/:id/public. */
+export const publicRequestSchema = z.strictObject({ tokens: z.array(count).max(1 << 20) });
+export const publicStoredSchema = z.object({ tokens: count });
+
+/** Answer to POST /v1/sessions/:id/blocks. */
+export const jobCreatedSchema = z.object({ jobId: z.string().regex(/^[0-9a-f]{32}$/) });
+
+/** What reached the server, in numbers; never content. */
+export const serverSawSchema = z.object({
+  publicTokens: count,
+  privateRows: count,
+  keyBytes: count,
+  ciphertextBytes: count,
+  messages: count,
+});
+export type ServerSaw = z.infer<typeof serverSawSchema>;
+
+/** GET /v1/sessions/:id. */
+export const sessionStatusSchema = z.object({
+  keysMissing: count,
+  positions: count,
+  bootstraps: count,
+  clientRefreshes: count,
+  serverSaw: serverSawSchema,
+  peakRssBytes: count,
+});
+export type SessionStatus = z.infer<typeof sessionStatusSchema>;
+
+/** Parses a control message. @throws `MESSAGE_INVALID` naming the field and what was expected, never the value. */
+export function parseMessage<T extends z.ZodType>(schema: T, value: unknown, what: string): z.infer<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new SottoError(`The ${what} is not what the protocol says.`, {
+    code: 'MESSAGE_INVALID',
+    facts: {
+      field: issue === undefined ? '' : issue.path.map(String).join('.').slice(0, 200) || '(whole message)',
+      problem: issue?.code ?? 'unknown',
+      protocol: PROTOCOL_VERSION,
+    },
+    fix: 'Use the same Sotto version at client and server, and check the field.',
+  });
+}
