@@ -98,7 +98,17 @@ export interface Ring {
   /** Adds the constant polynomial c (NTT form: every element of the row). */
   addConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void;
   /** (d0,d1,d2) = (a0*b0, a0*b1 + a1*b0, a1*b1), all in plain form; added to d when `accumulate`. Outputs do not alias inputs. */
-  tensor(d0: Ptr, d1: Ptr, d2: Ptr, a0: Ptr, a1: Ptr, b0: Ptr, b1: Ptr, basis: Basis, accumulate: boolean): void;
+  tensor(
+    d0: Ptr,
+    d1: Ptr,
+    d2: Ptr,
+    a0: Ptr,
+    a1: Ptr,
+    b0: Ptr,
+    b1: Ptr,
+    basis: Basis,
+    accumulate: boolean,
+  ): void;
   /** Automorphism X -> X^galois (galois odd, 1..2N-1). `out` does not alias `a`. */
   permute(out: Ptr, a: Ptr, galois: number, basis: Basis): void;
 
@@ -118,7 +128,16 @@ export interface Ring {
    * Key memory: for every row of `keyBasis` (a superset of `basis`), for every digit d: the b row, then the a row, in
    * Montgomery form; `keyDigits` is how many digits the key holds, digits.length may be smaller. At most 15 digits.
    */
-  innerProduct(o0: Ptr, o1: Ptr, digits: readonly Ptr[], basis: Basis, key: Ptr, keyBasis: Basis, keyDigits: number, accumulate: boolean): void;
+  innerProduct(
+    o0: Ptr,
+    o1: Ptr,
+    digits: readonly Ptr[],
+    basis: Basis,
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
+    accumulate: boolean,
+  ): void;
 
   /** Rounds each double to the nearest integer (|c| < 2^62) and reduces it; coefficient form out. */
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void;

@@ -1,0 +1,457 @@
+import { SottoError } from '@sotto/base';
+import type { Backend, Basis, MemoryUse, Ptr, Ring, RingOptions, WorkCounts } from '../backend.js';
+import { isPrime } from '../primes.js';
+import type { RowMemory } from './row-memory.js';
+
+export const MIN_LOG_N = 4;
+export const MAX_LOG_N = 17;
+/** Source primes of {@link Ring.extend}. */
+export const MAX_EXTEND_PRIMES = 16;
+/** Primes divided out by {@link Ring.divideRound}. */
+export const MAX_DIVIDE_PRIMES = 24;
+/** Digits of {@link Ring.innerProduct}. */
+export const MAX_DIGITS = 15;
+
+type KernelName =
+  | 'read'
+  | 'write'
+  | 'copy'
+  | 'zero'
+  | 'select'
+  | 'ntt'
+  | 'intt'
+  | 'add'
+  | 'sub'
+  | 'neg'
+  | 'toMontgomery'
+  | 'mul'
+  | 'mulAdd'
+  | 'mulSum'
+  | 'mulConst'
+  | 'mulConstAdd'
+  | 'addConst'
+  | 'tensor'
+  | 'permute'
+  | 'extend'
+  | 'divideRound'
+  | 'innerProduct'
+  | 'liftDoubles'
+  | 'uniform';
+
+/** What a backend implements; arguments arrive checked. */
+export interface Kernels extends Pick<Ring, KernelName> {
+  readonly memory: RowMemory;
+  /** Called once for each basis, ids ascending from 0. */
+  defineBasis(basis: Basis): void;
+  dispose(): void;
+}
+
+function fail(
+  short: string,
+  code: string,
+  facts: Record<string, number | string | null>,
+  fix?: string,
+): never {
+  throw new SottoError(short, { code, facts, ...(fix === undefined ? {} : { fix }) });
+}
+
+/** Checks degree and primes. @throws HE_RING_DEGREE, HE_RING_PRIME */
+export function checkRingOptions({ logN, primes }: RingOptions): void {
+  if (!Number.isInteger(logN) || logN < MIN_LOG_N || logN > MAX_LOG_N) {
+    fail('The ring degree is not supported.', 'HE_RING_DEGREE', { logN, least: MIN_LOG_N, most: MAX_LOG_N });
+  }
+  if (primes.length === 0) fail('A ring needs at least one prime.', 'HE_RING_PRIME', { count: 0 });
+  const seen = new Set<number>();
+  for (const prime of primes) {
+    if (!isPrime(prime) || (prime - 1) % 2 ** (logN + 1) !== 0 || seen.has(prime)) {
+      const fix = 'Use distinct primes below 2^30 that are 1 modulo 2N.';
+      fail('A modulus of the ring is not usable.', 'HE_RING_PRIME', { prime, logN }, fix);
+    }
+    seen.add(prime);
+  }
+}
+
+const noCounts = (): WorkCounts => ({
+  ntt: 0,
+  intt: 0,
+  baseConversion: 0,
+  innerProduct: 0,
+  pointwise: 0,
+  permute: 0,
+});
+
+/** The part of {@link Ring} that all backends share: interned bases, checks of every argument, and work counts. */
+export class CheckedRing implements Ring {
+  readonly backend: Backend;
+  readonly logN: number;
+  readonly n: number;
+  readonly primes: readonly number[];
+  readonly #kernels: Kernels;
+  readonly #bases: Basis[] = [];
+  readonly #basisByIndices = new Map<string, Basis>();
+  #counts = noCounts();
+  #disposed = false;
+
+  constructor(backend: Backend, options: RingOptions, kernels: Kernels) {
+    this.backend = backend;
+    this.logN = options.logN;
+    this.n = 2 ** options.logN;
+    this.primes = Object.freeze([...options.primes]);
+    this.#kernels = kernels;
+  }
+
+  basis(indices: readonly number[]): Basis {
+    const key = indices.join();
+    const known = this.#basisByIndices.get(key);
+    if (known !== undefined) return known;
+    this.#alive();
+    if (indices.length === 0 || new Set(indices).size !== indices.length) {
+      fail('A basis needs distinct prime indices.', 'HE_RING_BASIS', { size: indices.length });
+    }
+    for (const index of indices) {
+      if (!Number.isInteger(index) || index < 0 || index >= this.primes.length) {
+        fail('A basis names a prime the ring does not have.', 'HE_RING_BASIS', {
+          index,
+          primes: this.primes.length,
+        });
+      }
+    }
+    const basis: Basis = Object.freeze({
+      id: this.#bases.length,
+      indices: Object.freeze([...indices]),
+      size: indices.length,
+    });
+    this.#kernels.defineBasis(basis);
+    this.#bases.push(basis);
+    this.#basisByIndices.set(key, basis);
+    return basis;
+  }
+
+  alloc(rows: number): Ptr {
+    this.#alive();
+    return this.#kernels.memory.alloc(rows);
+  }
+
+  /** Freeing after {@link dispose} is allowed and does nothing. */
+  free(at: Ptr): void {
+    if (!this.#disposed) this.#kernels.memory.free(at);
+  }
+
+  memory(): MemoryUse {
+    return this.#kernels.memory.use();
+  }
+
+  write(at: Ptr, words: Uint32Array): void {
+    this.#alive();
+    this.#kernels.memory.checkBytes(at, words.byteLength);
+    this.#kernels.write(at, words);
+  }
+
+  read(at: Ptr, count: number): Uint32Array {
+    this.#alive();
+    this.#kernels.memory.checkBytes(at, 4 * count);
+    return this.#kernels.read(at, count);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#kernels.dispose();
+  }
+
+  copy(out: Ptr, x: Ptr, basis: Basis): void {
+    this.#check(basis, out, x);
+    this.#kernels.copy(out, x, basis);
+  }
+
+  zero(out: Ptr, basis: Basis): void {
+    this.#check(basis, out);
+    this.#kernels.zero(out, basis);
+  }
+
+  select(out: Ptr, outBasis: Basis, x: Ptr, basis: Basis): void {
+    this.#check(basis, x);
+    this.#check(outBasis, out);
+    this.#subset(outBasis, basis);
+    if (out !== x) this.#apart(out, outBasis.size, x, basis.size);
+    else if (!sameOrder(outBasis, basis)) {
+      fail('Rows cannot be reordered in place.', 'HE_RING_ARGUMENT', { rows: outBasis.size });
+    }
+    this.#kernels.select(out, outBasis, x, basis);
+  }
+
+  ntt(x: Ptr, basis: Basis): void {
+    this.#check(basis, x);
+    this.#counts.ntt += basis.size;
+    this.#kernels.ntt(x, basis);
+  }
+
+  intt(x: Ptr, basis: Basis): void {
+    this.#check(basis, x);
+    this.#counts.intt += basis.size;
+    this.#kernels.intt(x, basis);
+  }
+
+  add(out: Ptr, a: Ptr, b: Ptr, basis: Basis): void {
+    this.#pointwise(1, basis, out, a, b);
+    this.#kernels.add(out, a, b, basis);
+  }
+
+  sub(out: Ptr, a: Ptr, b: Ptr, basis: Basis): void {
+    this.#pointwise(1, basis, out, a, b);
+    this.#kernels.sub(out, a, b, basis);
+  }
+
+  neg(out: Ptr, a: Ptr, basis: Basis): void {
+    this.#pointwise(1, basis, out, a);
+    this.#kernels.neg(out, a, basis);
+  }
+
+  toMontgomery(out: Ptr, a: Ptr, basis: Basis): void {
+    this.#pointwise(1, basis, out, a);
+    this.#kernels.toMontgomery(out, a, basis);
+  }
+
+  mul(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
+    this.#pointwise(1, basis, out, a, bMontgomery);
+    this.#kernels.mul(out, a, bMontgomery, basis);
+  }
+
+  mulAdd(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
+    this.#pointwise(1, basis, out, a, bMontgomery);
+    this.#kernels.mulAdd(out, a, bMontgomery, basis);
+  }
+
+  mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void {
+    if (a.length !== bMontgomery.length || a.length === 0) {
+      fail('mulSum needs two lists of the same length.', 'HE_RING_ARGUMENT', {
+        a: a.length,
+        b: bMontgomery.length,
+      });
+    }
+    this.#pointwise(a.length, basis, out);
+    for (const at of a) this.#kernels.memory.check(at, basis.size);
+    for (const at of bMontgomery) this.#kernels.memory.check(at, basis.size);
+    this.#kernels.mulSum(out, a, bMontgomery, basis, accumulate);
+  }
+
+  mulConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
+    this.#pointwise(1, basis, out, a);
+    this.#constants(c, basis);
+    this.#kernels.mulConst(out, a, c, basis);
+  }
+
+  mulConstAdd(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
+    this.#pointwise(1, basis, out, a);
+    this.#constants(c, basis);
+    this.#kernels.mulConstAdd(out, a, c, basis);
+  }
+
+  addConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
+    this.#pointwise(1, basis, out, a);
+    this.#constants(c, basis);
+    this.#kernels.addConst(out, a, c, basis);
+  }
+
+  tensor(
+    d0: Ptr,
+    d1: Ptr,
+    d2: Ptr,
+    a0: Ptr,
+    a1: Ptr,
+    b0: Ptr,
+    b1: Ptr,
+    basis: Basis,
+    accumulate: boolean,
+  ): void {
+    this.#pointwise(4, basis, d0, d1, d2);
+    const inputs = [a0, a1, b0, b1];
+    for (const at of inputs) {
+      this.#kernels.memory.check(at, basis.size);
+      for (const out of [d0, d1, d2]) this.#apart(out, basis.size, at, basis.size);
+    }
+    this.#kernels.tensor(d0, d1, d2, a0, a1, b0, b1, basis, accumulate);
+  }
+
+  permute(out: Ptr, a: Ptr, galois: number, basis: Basis): void {
+    this.#check(basis, out, a);
+    this.#apart(out, basis.size, a, basis.size);
+    if (!Number.isInteger(galois) || galois < 1 || galois >= 2 * this.n || galois % 2 === 0) {
+      fail('A Galois element is odd and below 2N.', 'HE_RING_ARGUMENT', { galois, n: this.n });
+    }
+    this.#counts.permute += basis.size;
+    this.#kernels.permute(out, a, galois, basis);
+  }
+
+  extend(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
+    this.#check(from, x);
+    this.#check(to, out);
+    this.#apart(out, to.size, x, from.size);
+    if (from.size > MAX_EXTEND_PRIMES) {
+      fail('Too many primes to extend from.', 'HE_RING_ARGUMENT', {
+        size: from.size,
+        most: MAX_EXTEND_PRIMES,
+      });
+    }
+    const targets = to.indices.filter((index) => !from.indices.includes(index)).length;
+    this.#counts.intt += from.size;
+    this.#counts.baseConversion += from.size * targets;
+    this.#counts.ntt += targets;
+    this.#kernels.extend(out, to, x, from);
+  }
+
+  divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
+    this.#check(from, x);
+    this.#check(to, out);
+    this.#apart(out, to.size, x, from.size);
+    const divided = from.indices.filter((index) => !to.indices.includes(index)).length;
+    if (divided > MAX_DIVIDE_PRIMES) {
+      fail('Too many primes to divide by at once.', 'HE_RING_ARGUMENT', {
+        size: divided,
+        most: MAX_DIVIDE_PRIMES,
+      });
+    }
+    this.#counts.intt += divided;
+    this.#counts.baseConversion += divided * to.size;
+    this.#counts.ntt += divided > 0 ? to.size : 0;
+    this.#counts.pointwise += to.size;
+    this.#kernels.divideRound(out, to, x, from);
+  }
+
+  innerProduct(
+    o0: Ptr,
+    o1: Ptr,
+    digits: readonly Ptr[],
+    basis: Basis,
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
+    accumulate: boolean,
+  ): void {
+    this.#check(basis, o0, o1);
+    this.#known(keyBasis);
+    const most = Math.min(MAX_DIGITS, keyDigits);
+    if (!Number.isInteger(keyDigits) || digits.length < 1 || digits.length > most) {
+      fail('The number of digits does not fit the key.', 'HE_RING_ARGUMENT', { digits: digits.length, most });
+    }
+    this.#subset(basis, keyBasis);
+    this.#apart(o0, basis.size, o1, basis.size);
+    for (const at of digits) {
+      this.#kernels.memory.check(at, basis.size);
+      this.#apart(o0, basis.size, at, basis.size);
+      this.#apart(o1, basis.size, at, basis.size);
+    }
+    this.#kernels.memory.check(key, keyBasis.size * keyDigits * 2);
+    this.#counts.innerProduct += 2 * digits.length * basis.size;
+    this.#kernels.innerProduct(o0, o1, digits, basis, key, keyBasis, keyDigits, accumulate);
+  }
+
+  liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {
+    this.#check(basis, out);
+    if (coefficients.length !== this.n) {
+      fail('One coefficient is needed for each power of X.', 'HE_RING_ARGUMENT', {
+        length: coefficients.length,
+        n: this.n,
+      });
+    }
+    for (let i = 0; i < coefficients.length; i++) {
+      if (!(Math.abs(coefficients[i]!) < 2 ** 62)) {
+        fail('A coefficient is too large for the ring, or is not a number.', 'HE_RING_ARGUMENT', {
+          limitLog2: 62,
+        });
+      }
+    }
+    this.#counts.pointwise += basis.size;
+    this.#kernels.liftDoubles(out, coefficients, basis);
+  }
+
+  uniform(out: Ptr, seed: Uint8Array, domain: number, basis: Basis): void {
+    this.#check(basis, out);
+    if (seed.length !== 32 || !Number.isInteger(domain) || domain < 0 || domain >= 2 ** 32) {
+      fail('A seed has 32 bytes and a domain 32 bits.', 'HE_RING_ARGUMENT', { seedBytes: seed.length });
+    }
+    this.#counts.pointwise += basis.size;
+    this.#kernels.uniform(out, seed, domain, basis);
+  }
+
+  counts(): WorkCounts {
+    return { ...this.#counts };
+  }
+
+  resetCounts(): void {
+    this.#counts = noCounts();
+  }
+
+  #alive(): void {
+    if (this.#disposed) {
+      throw new SottoError('The ring has been disposed of.', {
+        code: 'HE_RING_DISPOSED',
+        fix: 'Keep the ring alive as long as anything made with it.',
+      });
+    }
+  }
+
+  #known(basis: Basis): void {
+    if (this.#bases[basis.id] !== basis) {
+      fail(
+        'The basis belongs to another ring.',
+        'HE_RING_BASIS',
+        { id: basis.id },
+        'Get bases from ring.basis().',
+      );
+    }
+  }
+
+  #check(basis: Basis, a: Ptr, b: Ptr = a, c: Ptr = a): void {
+    this.#alive();
+    this.#known(basis);
+    const { memory } = this.#kernels;
+    memory.check(a, basis.size);
+    if (b !== a) memory.check(b, basis.size);
+    if (c !== a) memory.check(c, basis.size);
+  }
+
+  #pointwise(rows: number, basis: Basis, a: Ptr, b: Ptr = a, c: Ptr = a): void {
+    this.#check(basis, a, b, c);
+    this.#counts.pointwise += rows * basis.size;
+  }
+
+  #constants(c: Uint32Array, basis: Basis): void {
+    if (c.length !== basis.size) {
+      fail('One constant is needed for each row.', 'HE_RING_ARGUMENT', {
+        constants: c.length,
+        rows: basis.size,
+      });
+    }
+    for (let row = 0; row < basis.size; row++) {
+      if (c[row]! >= this.primes[basis.indices[row]!]!) {
+        fail('A constant is not reduced modulo its prime.', 'HE_RING_ARGUMENT', { row });
+      }
+    }
+  }
+
+  #subset(small: Basis, large: Basis): void {
+    for (const index of small.indices) {
+      if (!large.indices.includes(index)) {
+        fail('A basis must be a subset of the other.', 'HE_RING_BASIS', { index });
+      }
+    }
+  }
+
+  #apart(a: Ptr, aRows: number, b: Ptr, bRows: number): void {
+    const rowBytes = 4 * this.n;
+    if (a < b + bRows * rowBytes && b < a + aRows * rowBytes) {
+      fail('The output of this kernel may not overlap its input.', 'HE_RING_ARGUMENT', { rows: aRows });
+    }
+  }
+}
+
+function sameOrder(small: Basis, large: Basis): boolean {
+  let last = -1;
+  for (const index of small.indices) {
+    const row = large.indices.indexOf(index);
+    if (row <= last) return false;
+    last = row;
+  }
+  return true;
+}
