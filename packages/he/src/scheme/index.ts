@@ -1,3 +1,4 @@
+export { type BabyGiantSplit, splitBabyGiant } from './baby-giant.js';
 export type {
   DiagonalMatrix,
   Evaluator,

@@ -1,0 +1,11 @@
+export { evaluateChebyshev } from './evaluate.js';
+export { type FitOptions, fitChebyshev } from './fit.js';
+export { type ChebyshevPlan, planChebyshev } from './plan.js';
+export {
+  type ChebyshevSeries,
+  clenshaw,
+  evaluateSeries,
+  maxError,
+  polynomialDepth,
+  unitMap,
+} from './series.js';

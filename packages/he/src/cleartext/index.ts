@@ -1,0 +1,10 @@
+export { CleartextCiphertext } from './ciphertext.js';
+export type { OperationCounts } from './counts.js';
+export type { CleartextDescription, CleartextNoise } from './description.js';
+export {
+  CleartextEvaluator,
+  type CleartextOptions,
+  createCleartextEvaluator,
+  type TraceEvent,
+} from './evaluator.js';
+export { CleartextRefresher, type CleartextRefresherOptions } from './refresher.js';
