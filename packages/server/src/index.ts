@@ -1,1 +1,13 @@
-export {};
+export { createApp } from './app.js';
+export type {
+  BlockHooks,
+  BlockResult,
+  Engine,
+  EngineDescription,
+  EngineOptions,
+  StartEngine,
+} from './engine/port.js';
+export { startWorkerEngine } from './engine/worker-engine.js';
+export { type LogFields, type Logger, lineLogger, silentLogger } from './log.js';
+export { type RunningServer, type ServeOptions, serve } from './serve.js';
+export { SessionStore } from './state/session-store.js';

@@ -1,0 +1,160 @@
+import { randomBytes, SottoError } from '@sotto/base';
+import {
+  decodeFrame,
+  decodeRows,
+  encodeFrame,
+  encodeRows,
+  errorBodyOf,
+  FRAME_HEADER_BYTES,
+  type FrameKind,
+  type ModelInfo,
+  PROTOCOL_VERSION,
+  parseMessage,
+  publicRequestSchema,
+  sessionRequestSchema,
+  statusOfCode,
+} from '@sotto/protocol';
+import { type Context, Hono } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { readBody, readJson } from './http/body.js';
+import { bearerToken, guardBrowser } from './http/guard.js';
+import { jobStream } from './http/job-stream.js';
+import { describeUnforeseen, type Logger } from './log.js';
+import type { SessionStore } from './state/session-store.js';
+
+const CONTROL_LIMIT_BYTES = 1 << 20;
+/** A block or a refreshed ciphertext; the largest secure ones are below 40 MB. */
+const CIPHERTEXT_LIMIT_BYTES = 256 << 20;
+
+export interface AppOptions {
+  readonly model: ModelInfo;
+  readonly sessions: SessionStore;
+  /** Names by which this server may be addressed, lower case. */
+  readonly allowedHosts: ReadonlySet<string>;
+  readonly log: Logger;
+}
+
+function binary(kind: FrameKind, index: number, payload: Uint8Array): Response {
+  return new Response(encodeFrame(kind, index, payload) as Uint8Array<ArrayBuffer>, {
+    headers: { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' },
+  });
+}
+
+/** A path parameter that is a small number. @throws the given code when it is not. */
+function indexParameter(value: string, code: string): number {
+  if (/^\d{1,9}$/.test(value)) return Number(value);
+  throw new SottoError('The path has no valid number.', { code, fix: 'Use the numbers of the protocol.' });
+}
+
+function requireIndex(found: number, expected: number): void {
+  if (found === expected) return;
+  throw new SottoError('The frame belongs to another request.', {
+    code: 'FRAME_INDEX',
+    facts: { index: found, expected },
+    fix: 'Send each frame to its own address.',
+  });
+}
+
+/** All routes of the server. Handlers only parse, hand over and answer; the work is the engine's. */
+export function createApp({ model, sessions, allowedHosts, log }: AppOptions): Hono {
+  const app = new Hono();
+  const sessionOf = (c: Context) => sessions.get(c.req.param('id') ?? '', bearerToken(c));
+  const jobOf = (c: Context) => sessions.findJob(c.req.param('job') ?? '', bearerToken(c));
+
+  app.use(async (c, next) => {
+    const startMs = performance.now();
+    await next();
+    log('request', {
+      method: c.req.method,
+      route: c.req.routePath,
+      status: c.res.status,
+      ms: Math.round(performance.now() - startMs),
+      bodyBytes: Number(c.req.header('content-length') ?? 0),
+    });
+  });
+  app.use(guardBrowser(allowedHosts));
+
+  app.get('/health', (c) => c.json({ status: 'ok', protocol: PROTOCOL_VERSION, sessions: sessions.size }));
+  app.get('/v1/model', (c) => c.json(model));
+
+  app.post('/v1/sessions', async (c) => {
+    const body = await readJson(c.req.raw, CONTROL_LIMIT_BYTES);
+    const session = await sessions.open(parseMessage(sessionRequestSchema, body, 'session request'));
+    return c.json({ protocol: PROTOCOL_VERSION, ...session.info }, 201);
+  });
+  app.get('/v1/sessions/:id', (c) => c.json(sessionOf(c).status()));
+  app.delete('/v1/sessions/:id', async (c) => {
+    await sessions.close(sessionOf(c));
+    return c.body(null, 204);
+  });
+
+  app.put('/v1/sessions/:id/keys/:index', async (c) => {
+    const session = sessionOf(c);
+    const index = indexParameter(c.req.param('index'), 'KEY_UNKNOWN');
+    const body = await readBody(c.req.raw, session.keySizeBytes(index) + FRAME_HEADER_BYTES);
+    const frame = decodeFrame(body, 'key');
+    requireIndex(frame.index, index);
+    return c.json(await session.putKey(index, frame.payload));
+  });
+
+  app.post('/v1/sessions/:id/public', async (c) => {
+    const session = sessionOf(c);
+    const body = await readJson(c.req.raw, CONTROL_LIMIT_BYTES);
+    const { tokens } = parseMessage(publicRequestSchema, body, 'public part');
+    await session.putPublic(tokens, model.config.vocabSize);
+    return c.json({ tokens: tokens.length });
+  });
+
+  app.post('/v1/sessions/:id/blocks', async (c) => {
+    const session = sessionOf(c);
+    const frame = decodeFrame(await readBody(c.req.raw, CIPHERTEXT_LIMIT_BYTES), 'block');
+    const rows = decodeRows(frame.payload);
+    requireIndex(frame.index, rows.position);
+    const jobId = Buffer.from(randomBytes(16)).toString('hex');
+    return c.json({ jobId: session.startBlock(rows, jobId).id }, 202);
+  });
+
+  app.get('/v1/jobs/:job/events', (c) => {
+    const { job } = jobOf(c);
+    const last = Number(c.req.header('last-event-id') ?? 0);
+    return jobStream(job, Number.isSafeInteger(last) && last > 0 ? last : 0);
+  });
+  app.get('/v1/jobs/:job/result', (c) => {
+    const rows = jobOf(c).job.result();
+    return binary('result', rows.position, encodeRows(rows));
+  });
+  app.get('/v1/jobs/:job/refresh/:refresh', (c) => {
+    const refreshId = indexParameter(c.req.param('refresh'), 'REFRESH_UNKNOWN');
+    return binary('refreshRequest', refreshId, jobOf(c).job.refreshRequest(refreshId));
+  });
+  app.put('/v1/jobs/:job/refresh/:refresh', async (c) => {
+    const { job, session } = jobOf(c);
+    const refreshId = indexParameter(c.req.param('refresh'), 'REFRESH_UNKNOWN');
+    job.refreshRequest(refreshId);
+    const frame = decodeFrame(await readBody(c.req.raw, CIPHERTEXT_LIMIT_BYTES), 'refreshReply');
+    requireIndex(frame.index, refreshId);
+    session.countCiphertextBytes(frame.payload.length);
+    job.refreshReply(refreshId, frame.payload);
+    return c.body(null, 204);
+  });
+
+  app.notFound((c) => {
+    const error = new SottoError('There is no such route.', {
+      code: 'ROUTE_UNKNOWN',
+      fix: 'Use the same Sotto version at client and server.',
+    });
+    return c.json(errorBodyOf(error), 404);
+  });
+  app.onError((error, c) => {
+    const body = errorBodyOf(error);
+    const { code } = body.error;
+    log('request failed', {
+      method: c.req.method,
+      route: c.req.routePath,
+      code,
+      ...(SottoError.is(error) ? {} : describeUnforeseen(error)),
+    });
+    return c.json(body, statusOfCode(code) as ContentfulStatusCode);
+  });
+  return app;
+}

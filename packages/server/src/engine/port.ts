@@ -1,0 +1,58 @@
+import type { ProgressListener } from '@sotto/base';
+import type { KeyEntry, ParameterChoice, RefreshMode, Rows } from '@sotto/protocol';
+
+/** What a session's engine needs to start. Crosses a thread boundary, so it is plain data. */
+export interface EngineOptions {
+  readonly modelPath: string;
+  readonly refresh: RefreshMode;
+  readonly parameters: ParameterChoice;
+  readonly backend: string;
+  readonly threads: number;
+}
+
+/** What an engine tells about itself once parameters and plan are built. */
+export interface EngineDescription {
+  readonly parametersName: string;
+  readonly parametersDigest: string;
+  readonly planDigest: string;
+  /** Most rows of one block. */
+  readonly blockRows: number;
+  /** Most positions of public part, private part and answer together. */
+  readonly maxPositions: number;
+  readonly keys: readonly KeyEntry[];
+}
+
+/** What a running block may ask of its surroundings. */
+export interface BlockHooks {
+  /** Reports progress. Throws `JOB_CANCELLED` when the block is to stop. */
+  readonly progress: ProgressListener;
+  /** Sends a serialised ciphertext to the client and waits for the same values encrypted anew. */
+  refresh(ciphertext: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface BlockResult {
+  readonly rows: Rows;
+  /** Bootstraps of this session so far. */
+  readonly bootstraps: number;
+}
+
+/**
+ * One session's parameters, keys and key-value cache, wherever they live. Calls are made one after the other;
+ * an engine does not see two at a time.
+ */
+export interface Engine {
+  readonly description: EngineDescription;
+  /** Takes ownership of `bytes`. A key that is not for these parameters is refused with a typed error. */
+  loadKey(index: number, bytes: Uint8Array): Promise<void>;
+  /** Runs the public part in clear; it precedes every private row. */
+  loadPublic(tokens: readonly number[], hooks: BlockHooks): Promise<void>;
+  /**
+   * Runs a block of encrypted rows and extends the encrypted key-value cache by them. After an error the cache is
+   * as it was before the call.
+   */
+  run(rows: Rows, hooks: BlockHooks): Promise<BlockResult>;
+  /** Frees keys and caches. A block in progress ends with `JOB_CANCELLED` first. */
+  close(): Promise<void>;
+}
+
+export type StartEngine = (options: EngineOptions) => Promise<Engine>;

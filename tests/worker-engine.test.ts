@@ -1,0 +1,85 @@
+// The thread that a session's engine runs in, as built: its module cannot be loaded from TypeScript sources.
+import { SottoError } from '@sotto/base';
+import type { Engine, EngineOptions } from '@sotto/server';
+import { afterEach, expect, it } from 'vitest';
+import { startWorkerEngine } from '../packages/server/dist/index.js';
+import { keyBytes, sealed } from './fixtures/stand-in-engine.mjs';
+
+const engineModule = new URL('./fixtures/stand-in-engine.mjs', import.meta.url).href;
+const options: EngineOptions = {
+  modelPath: 'none',
+  refresh: 'bootstrap',
+  parameters: 'secure',
+  backend: 'auto',
+  threads: 1,
+};
+const log: string[] = [];
+let engine: Engine | undefined;
+
+async function start(overrides: Partial<EngineOptions> = {}) {
+  engine = await startWorkerEngine(
+    { ...options, ...overrides },
+    { engineModule, log: (event, fields) => void log.push(`${event} ${JSON.stringify(fields)}`) },
+  );
+  return engine;
+}
+
+afterEach(async () => {
+  await engine?.close();
+  engine = undefined;
+});
+
+const quiet = { progress: () => {}, refresh: () => Promise.reject(new Error('not asked')) };
+const rows = (...data: number[]) => ({ position: 0, rows: 1, ciphertexts: [sealed(...data)] });
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'no error',
+    (error) => (SottoError.is(error) ? error.code : String(error)),
+  );
+
+it('runs blocks and reports progress', async () => {
+  const running = await start();
+  expect(running.description.keys).toHaveLength(3);
+  await running.loadKey(2, keyBytes(2));
+  const labels: string[] = [];
+  const result = await running.run(rows(1, 2), { ...quiet, progress: (event) => labels.push(event.label) });
+  expect(result).toMatchObject({ bootstraps: 1, rows: { ciphertexts: [sealed(2, 3)] } });
+  expect(labels).toEqual(['layer 1/1']);
+});
+
+it('passes refreshes through and back', async () => {
+  const running = await start({ refresh: 'client' });
+  const result = await running.run(rows(1), { ...quiet, refresh: async () => sealed(41) });
+  expect(result.rows.ciphertexts).toEqual([sealed(42)]);
+  const refused = {
+    ...quiet,
+    refresh: () => Promise.reject(new SottoError('No.', { code: 'JOB_CANCELLED' })),
+  };
+  expect(await codeOf(running.run(rows(1), refused))).toBe('JOB_CANCELLED');
+});
+
+it('carries typed errors over and hides the text of others', async () => {
+  expect(await codeOf(start({ modelPath: 'fail-at-start' }))).toBe('MEMORY_INSUFFICIENT');
+  const running = await start();
+  expect(await codeOf(running.loadKey(1, keyBytes(2)))).toBe('KEY_PARAMETERS');
+  expect(await codeOf(running.run({ ...rows(1), rows: 3 }, quiet))).toBe('INTERNAL');
+  expect(log.join('\n')).toContain('engine failed');
+  expect(log.join('\n')).not.toContain('canary-message');
+});
+
+it('stops a running block when it is closed, and fails what comes later', async () => {
+  const running = await start();
+  const spinning = codeOf(running.run(rows(0xee), quiet));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await running.close();
+  expect(await spinning).toBe('JOB_CANCELLED');
+  expect(await codeOf(running.run(rows(1), quiet))).toBe('WORKER_LOST');
+});
+
+it('stops a block that waits for the client when it is closed', async () => {
+  const running = await start({ refresh: 'client' });
+  const waiting = codeOf(running.run(rows(1), { ...quiet, refresh: () => new Promise(() => {}) }));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await running.close();
+  expect(await waiting).toBe('JOB_CANCELLED');
+});
