@@ -1,0 +1,35 @@
+export { Arena, type Releasable } from './arena.js';
+export type { ChainLiteral } from './chain.js';
+export { Ciphertext } from './ciphertext.js';
+export { RingContext, type Scratch } from './context.js';
+export { centredDoubles, centredIntegers } from './crt.js';
+export {
+  denseToSparsePlan,
+  type EvaluationKeyId,
+  expandedKeyBytes,
+  type KeySwitchPlan,
+  keySwitchPlan,
+  sparseToDensePlan,
+} from './key-plan.js';
+export { Digits, KeySwitcher, OwnedPair, type Pair } from './key-switch.js';
+export {
+  describeKey,
+  EvaluationKey,
+  EvaluationKeySet,
+  SEED_BYTES,
+  type SeededEvaluationKey,
+} from './keys.js';
+export {
+  type BootstrapLevels,
+  createParameters,
+  ERROR_STD,
+  type LevelKind,
+  type LevelSpec,
+  type Parameters,
+  type ParametersLiteral,
+  type SecretKind,
+  type SecurityReport,
+} from './parameters.js';
+export { insecureBoot, insecureClient, N15_CLIENT, N16_BOOT, presetByName } from './presets.js';
+export { findSecurityRow, reportSecurity, type SecurityQuery, securityBits } from './security.js';
+export { CIPHERTEXT_DOMAIN, expandCiphertext, type SeededCiphertext } from './seeded-ciphertext.js';
