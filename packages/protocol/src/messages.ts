@@ -30,11 +30,12 @@ export const modelInfoSchema = z.object({
   config: z.object({
     dim: count,
     hiddenDim: count,
-    layers: count,
-    heads: count,
-    kvHeads: count,
+    layerCount: count,
+    headCount: count,
+    kvHeadCount: count,
     vocabSize: count,
-    maxPositions: count,
+    contextLength: count,
+    tied: z.boolean(),
   }),
   backend: z.object({ name, isa: name, threads: count }),
 });

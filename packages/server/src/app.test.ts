@@ -18,7 +18,16 @@ const model: ModelInfo = {
   name: 'stand-in',
   digest: 'cd'.repeat(32),
   license: 'none',
-  config: { dim: 4, hiddenDim: 8, layers: 1, heads: 1, kvHeads: 1, vocabSize: 10, maxPositions: 12 },
+  config: {
+    dim: 4,
+    hiddenDim: 8,
+    layerCount: 1,
+    headCount: 1,
+    kvHeadCount: 1,
+    vocabSize: 10,
+    contextLength: 12,
+    tied: true,
+  },
   backend: { name: 'reference', isa: 'bigint', threads: 1 },
 };
 

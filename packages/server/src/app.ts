@@ -105,6 +105,11 @@ export function createApp({ model, sessions, allowedHosts, log }: AppOptions): H
     return c.json({ tokens: tokens.length });
   });
 
+  app.post('/v1/sessions/:id/reset', async (c) => {
+    await sessionOf(c).reset();
+    return c.body(null, 204);
+  });
+
   app.post('/v1/sessions/:id/blocks', async (c) => {
     const session = sessionOf(c);
     const frame = decodeFrame(await readBody(c.req.raw, CIPHERTEXT_LIMIT_BYTES), 'block');

@@ -9,5 +9,6 @@ export type {
 } from './engine/port.js';
 export { startWorkerEngine } from './engine/worker-engine.js';
 export { type LogFields, type Logger, lineLogger, silentLogger } from './log.js';
+export { describeModel } from './model-info.js';
 export { type RunningServer, type ServeOptions, serve } from './serve.js';
 export { SessionStore } from './state/session-store.js';

@@ -15,6 +15,7 @@ export type Call =
   | { readonly op: 'loadKey'; readonly index: number; readonly bytes: Uint8Array }
   | { readonly op: 'loadPublic'; readonly tokens: readonly number[] }
   | { readonly op: 'run'; readonly rows: Rows }
+  | { readonly op: 'reset' }
   | { readonly op: 'close' };
 
 export type ToWorker =

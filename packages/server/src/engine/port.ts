@@ -51,6 +51,8 @@ export interface Engine {
    * as it was before the call.
    */
   run(rows: Rows, hooks: BlockHooks): Promise<BlockResult>;
+  /** Forgets public part and rows; keys stay. */
+  reset(): Promise<void>;
   /** Frees keys and caches. A block in progress ends with `JOB_CANCELLED` first. */
   close(): Promise<void>;
 }

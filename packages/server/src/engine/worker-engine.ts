@@ -63,6 +63,10 @@ class WorkerEngine implements Engine {
     return result!;
   }
 
+  async reset(): Promise<void> {
+    await this.#call({ op: 'reset' }, undefined);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

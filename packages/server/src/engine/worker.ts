@@ -45,6 +45,9 @@ async function perform(engine: Engine, call: Call): Promise<BlockResult | null> 
       return null;
     case 'run':
       return await engine.run(call.rows, hooks);
+    case 'reset':
+      await engine.reset();
+      return null;
     case 'close':
       await engine.close();
       return null;

@@ -156,13 +156,7 @@ export class Session {
         fix: 'Send every key of the list before the first block.',
       });
     }
-    if (this.#current && !this.#current.ended) {
-      throw new SottoError('A block of this session still runs.', {
-        code: 'JOB_RUNNING',
-        fix: 'Wait for its done event.',
-        retryable: true,
-      });
-    }
+    this.#requireQuiet();
     if (!this.#publicTokens) this.#publicTokens = [];
     if (rows.position !== this.#positions) {
       throw new SottoError('The block does not continue the sequence.', {
@@ -193,6 +187,17 @@ export class Session {
       return this.status();
     });
     return job;
+  }
+
+  /** Forgets public part and rows, so that another question can be asked with the same keys. @throws `JOB_RUNNING`. */
+  async reset(): Promise<void> {
+    this.#requireQuiet();
+    await this.#publicLoading;
+    await this.#engine.reset();
+    this.#publicTokens = undefined;
+    this.#publicLoading = undefined;
+    this.#positions = 0;
+    this.#current = undefined;
   }
 
   job(jobId: string): Job | undefined {
@@ -226,6 +231,15 @@ export class Session {
 
   get #keysMissing(): number {
     return this.#engine.description.keys.length - this.#keys.size;
+  }
+
+  #requireQuiet(): void {
+    if (!this.#current || this.#current.ended) return;
+    throw new SottoError('A block of this session still runs.', {
+      code: 'JOB_RUNNING',
+      fix: 'Wait for its done event.',
+      retryable: true,
+    });
   }
 
   #requireRoom(added: number): void {

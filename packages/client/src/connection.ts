@@ -1,0 +1,193 @@
+import { SottoError } from '@sotto/base';
+import {
+  decodeFrame,
+  encodeFrame,
+  errorBodySchema,
+  errorFromBody,
+  type FrameKind,
+  type JobEvent,
+  jobEventSchema,
+  parseMessage,
+  StreamEventParser,
+} from '@sotto/protocol';
+import type { z } from 'zod';
+
+/** Bytes of bodies that crossed the connection. */
+export interface Traffic {
+  upBytes: number;
+  downBytes: number;
+}
+
+export interface ConnectionOptions {
+  /** Replaces the platform's fetch, e.g. to add a proxy or to record traffic. */
+  readonly fetch?: typeof globalThis.fetch;
+}
+
+type Body = { readonly json: unknown } | { readonly binary: Uint8Array };
+
+interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly body?: Body;
+  readonly headers?: Record<string, string>;
+  readonly signal?: AbortSignal | undefined;
+  /** The call may be made again after a lost connection. */
+  readonly repeatable?: boolean;
+}
+
+const RETRY_DELAYS_MS = [200, 1000, 3000];
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** HTTP to one server: authorisation, typed errors, repetition of calls that may be repeated, traffic counts. */
+export class Connection {
+  readonly traffic: Traffic = { upBytes: 0, downBytes: 0 };
+  readonly #base: string;
+  readonly #fetch: typeof globalThis.fetch;
+  #token: string | undefined;
+
+  constructor(url: string, options: ConnectionOptions = {}) {
+    this.#base = url.replace(/\/+$/, '');
+    this.#fetch = options.fetch ?? globalThis.fetch;
+  }
+
+  /** From now on every call carries this session token. */
+  authorise(token: string): void {
+    this.#token = token;
+  }
+
+  async json<T extends z.ZodType>(schema: T, what: string, call: Call): Promise<z.infer<T>> {
+    const response = await this.#call(call);
+    const text = await this.#read(response, () => response.text());
+    this.traffic.downBytes += text.length;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      value = undefined;
+    }
+    return parseMessage(schema, value, what);
+  }
+
+  async empty(call: Call): Promise<void> {
+    await (await this.#call(call)).arrayBuffer();
+  }
+
+  /** Fetches one frame and gives its payload. @throws the errors of {@link decodeFrame}; `FRAME_INDEX`. */
+  async frame(kind: FrameKind, index: number, call: Call): Promise<Uint8Array> {
+    const response = await this.#call(call);
+    const bytes = new Uint8Array(await this.#read(response, () => response.arrayBuffer()));
+    this.traffic.downBytes += bytes.length;
+    const frame = decodeFrame(bytes, kind);
+    if (frame.index !== index) {
+      throw new SottoError('The server answered with the frame of another request.', {
+        code: 'FRAME_INDEX',
+        facts: { index: frame.index, expected: index },
+        fix: 'Open a new session.',
+      });
+    }
+    return frame.payload;
+  }
+
+  /** Follows a job to its `done` or `failed` event, across lost connections. */
+  async *events(jobId: string, signal?: AbortSignal): AsyncGenerator<JobEvent, void, undefined> {
+    let lastId = '0';
+    for (let attempt = 0; ; attempt++) {
+      const response = await this.#call({
+        method: 'GET',
+        path: `/v1/jobs/${jobId}/events`,
+        headers: { 'last-event-id': lastId },
+        signal,
+        repeatable: true,
+      });
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      const parser = new StreamEventParser();
+      try {
+        for (let next = await reader.read(); !next.done; next = await reader.read()) {
+          this.traffic.downBytes += next.value.length;
+          for (const { id, data } of parser.push(next.value)) {
+            lastId = id;
+            attempt = 0;
+            const event = parseMessage(jobEventSchema, JSON.parse(data), 'job event');
+            yield event;
+            if (event.type === 'done' || event.type === 'failed') return;
+          }
+        }
+      } catch (error) {
+        if (SottoError.is(error) || signal?.aborted) throw error;
+      } finally {
+        await reader.cancel().catch(() => {});
+      }
+      if (attempt >= RETRY_DELAYS_MS.length) throw unreachable(this.#base, undefined);
+      await pause(RETRY_DELAYS_MS[attempt]!);
+    }
+  }
+
+  async #call(call: Call): Promise<Response> {
+    for (let attempt = 0; ; attempt++) {
+      call.signal?.throwIfAborted();
+      try {
+        return await this.#once(call);
+      } catch (error) {
+        const again = call.repeatable && !SottoError.is(error) && attempt < RETRY_DELAYS_MS.length;
+        if (call.signal?.aborted || SottoError.is(error)) throw error;
+        if (!again) throw unreachable(this.#base, error);
+        await pause(RETRY_DELAYS_MS[attempt]!);
+      }
+    }
+  }
+
+  async #once({ method, path, body, headers, signal }: Call): Promise<Response> {
+    const binary = body && 'binary' in body;
+    const sent = body && (binary ? body.binary : new TextEncoder().encode(JSON.stringify(body.json)));
+    const response = await this.#fetch(`${this.#base}${path}`, {
+      method,
+      headers: {
+        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+        ...(body ? { 'content-type': binary ? 'application/octet-stream' : 'application/json' } : {}),
+        ...headers,
+      },
+      ...(sent === undefined ? {} : { body: sent as Uint8Array<ArrayBuffer> }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    this.traffic.upBytes += sent?.length ?? 0;
+    if (response.ok) return response;
+    throw await refusal(response);
+  }
+
+  async #read<T>(response: Response, body: () => Promise<T>): Promise<T> {
+    try {
+      return await body();
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'AbortError') throw error;
+      throw unreachable(response.url || this.#base, error);
+    }
+  }
+}
+
+/** A frame as a request body. */
+export const frameBody = (kind: FrameKind, index: number, payload: Uint8Array): Body => ({
+  binary: encodeFrame(kind, index, payload),
+});
+
+async function refusal(response: Response): Promise<SottoError> {
+  try {
+    const body = errorBodySchema.parse(JSON.parse(await response.text()));
+    return errorFromBody(body, { httpStatus: response.status });
+  } catch {
+    return new SottoError('The answer does not come from a Sotto server.', {
+      code: 'SERVER_UNKNOWN',
+      facts: { httpStatus: response.status },
+      fix: 'Check the address of the server.',
+    });
+  }
+}
+
+function unreachable(url: string, cause: unknown): SottoError {
+  return new SottoError('The server does not answer.', {
+    code: 'SERVER_UNREACHABLE',
+    facts: { url },
+    fix: 'Start it with `sotto serve`, or check the address.',
+    retryable: true,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,46 @@
+import type { KeyEntry, ParameterChoice, RefreshMode } from '@sotto/protocol';
+import type { LocalModel } from './local-model.js';
+
+/** Facts about the ring that protects a session. */
+export interface RingFacts {
+  readonly parametersName: string;
+  readonly logN: number;
+  readonly logQP: number;
+  /** `null` for a uniform ternary secret. */
+  readonly secretWeight: number | null;
+  /** Weight of the ephemeral secret of bootstrapping; `null` without bootstrapping. */
+  readonly ephemeralWeight: number | null;
+  readonly securityBits: number;
+}
+
+/**
+ * Everything that knows the secret key. It is made in the client's process, its keys and ciphertexts leave as bytes, the
+ * secret never does.
+ */
+export interface PrivateSide {
+  readonly ring: RingFacts;
+  readonly parametersDigest: string;
+  readonly planDigest: string;
+  /** The keys that the plan needs, in the order of the server's list. */
+  readonly keys: readonly KeyEntry[];
+  /** Makes one key, serialised. */
+  makeKey(index: number): Uint8Array;
+  /** Embeds and encrypts tokens as rows from `position` on. */
+  encryptRows(tokens: readonly number[], position: number): readonly Uint8Array[];
+  /** Hidden rows (before the final norm) of a result. */
+  decryptRows(ciphertexts: readonly Uint8Array[], rows: number): readonly Float64Array[];
+  /** Decrypts and encrypts anew at the highest level. */
+  refresh(ciphertext: Uint8Array): Uint8Array;
+  /** Overwrites the secret and frees memory. */
+  dispose(): void;
+}
+
+export interface PrivateSideOptions {
+  readonly model: LocalModel;
+  readonly refresh: RefreshMode;
+  readonly parameters: ParameterChoice;
+  readonly backend: string;
+  readonly threads: number;
+}
+
+export type CreatePrivateSide = (options: PrivateSideOptions) => Promise<PrivateSide>;

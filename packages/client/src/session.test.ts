@@ -1,0 +1,161 @@
+import { SottoError } from '@sotto/base';
+import { describeModel, lineLogger, type RunningServer, serve } from '@sotto/server';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clearPrivateSide, startClearEngine } from '../../../tests/fixtures/clear-engine.js';
+import { type LocalModel, loadLocalModel, type Question, Session, type SessionOptions } from './index.js';
+
+let model: LocalModel;
+let server: RunningServer;
+const logLines: string[] = [];
+
+beforeAll(async () => {
+  model = await loadLocalModel();
+  const info = describeModel(model.weights, {
+    name: model.name,
+    license: 'MIT',
+    backend: { name: 'none', isa: 'none', threads: 1 },
+  });
+  server = await serve({
+    model: info,
+    modelPath: model.path,
+    backend: 'auto',
+    threads: 1,
+    log: lineLogger((line) => logLines.push(line)),
+    startEngine: startClearEngine(model.weights),
+  });
+});
+afterAll(() => server.close());
+
+const connect = (options: SessionOptions = {}) =>
+  Session.connect(server.url, { model, createPrivateSide: clearPrivateSide(), ...options });
+
+async function answer(session: Session, question: Question) {
+  const tokens = [];
+  for await (const token of session.ask(question)) tokens.push(token);
+  return tokens;
+}
+
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'no error',
+    (error) => (SottoError.is(error) ? error.code : String(error)),
+  );
+
+const question = {
+  publicText: 'Once upon a time, there was',
+  privateText: 'a little girl named Lily',
+  maxTokens: 6,
+};
+
+describe('a session', () => {
+  it('answers as the clear model does, question after question', async () => {
+    const progress: string[] = [];
+    const session = await connect({ onProgress: (event) => progress.push(`${event.phase} ${event.done}`) });
+    expect(progress.at(-1)).toBe('keys 250000');
+    for (let repeat = 0; repeat < 2; repeat++) {
+      const tokens = await answer(session, { ...question, compare: true });
+      expect(tokens).toHaveLength(6);
+      for (const { token, text, clear } of tokens) {
+        expect(clear).toEqual({ token, text, error: { maxAbs: 0, rms: 0 } });
+      }
+      expect(tokens.map((token) => token.text).join('')).toMatch(/^\. She lo/);
+    }
+    const { serverSaw, positions } = await session.status();
+    expect(positions).toBeGreaterThan(12);
+    expect(serverSaw.keyBytes).toBe(250_000);
+    const { bytes } = session.costs;
+    expect(bytes.keysUp).toBe(250_000 + 5 * 20);
+    expect(bytes.up).toBeGreaterThan(2 * 8 * 64 * 8);
+    await session.close();
+    expect(await codeOf(session.status())).toBe('SESSION_UNKNOWN');
+  });
+
+  it('gives the same answer with client refresh', async () => {
+    const session = await connect({ refresh: 'client' });
+    const tokens = await answer(session, { ...question, maxTokens: 2, compare: true });
+    expect(tokens.map(({ clear }) => clear?.error.maxAbs)).toEqual([0, 0]);
+    expect((await session.status()).clientRefreshes).toBeGreaterThan(9);
+    await session.close();
+  });
+
+  it('keeps private words out of every request and every log line', async () => {
+    const sent: string[] = [];
+    const recording: typeof fetch = async (input, init) => {
+      const body = init?.body === undefined ? '' : Buffer.from(init.body as Uint8Array).toString('latin1');
+      sent.push(`${String(input)} ${JSON.stringify(init?.headers)} ${body}`);
+      return fetch(input, init);
+    };
+    const session = await connect({ fetch: recording });
+    await answer(session, { publicText: 'Hello', privateText: 'Zanzibar pineapple', maxTokens: 2 });
+    await session.close();
+    const all = sent.join('\n') + logLines.join('');
+    expect(sent.length).toBeGreaterThan(8);
+    expect(logLines.length).toBeGreaterThan(8);
+    for (const word of [
+      'Zanzibar',
+      'pineapple',
+      String(model.tokenizer.encode('Zanzibar', { bos: false })),
+    ]) {
+      expect(all.toLowerCase()).not.toContain(word.toLowerCase());
+    }
+  });
+
+  it('survives lost connections where a call may be repeated', async () => {
+    let lost = 0;
+    const unreliable: typeof fetch = async (input, init) => {
+      const drops = /keys\/2|\/result|\/events|\/blocks/.test(String(input));
+      const response = await fetch(input, init);
+      if (!drops || lost++ % 2 === 1) return response;
+      await response.arrayBuffer();
+      throw new TypeError('fetch failed');
+    };
+    const session = await connect({ fetch: unreliable });
+    const tokens = await answer(session, { ...question, maxTokens: 2, compare: true });
+    expect(tokens.map(({ clear }) => clear?.error.maxAbs)).toEqual([0, 0]);
+    expect(lost).toBeGreaterThan(3);
+    await session.close();
+  });
+
+  it('stops when it is told to', async () => {
+    const controller = new AbortController();
+    const session = await connect({ refresh: 'client' });
+    const asking = answer(session, {
+      ...question,
+      signal: controller.signal,
+      onProgress: () => controller.abort(),
+    });
+    await expect(asking).rejects.toThrow(/abort/i);
+    await session.close();
+  });
+});
+
+describe('bad input', () => {
+  it('in a question', async () => {
+    const session = await connect();
+    const ask = (change: Partial<Question>) => codeOf(answer(session, { ...question, ...change }));
+    expect(await ask({ privateText: '  ' })).toBe('PROMPT_PRIVATE_EMPTY');
+    expect(await ask({ maxTokens: 0 })).toBe('PROMPT_TOKENS');
+    expect(await ask({ maxTokens: 100 })).toBe('PROMPT_TOO_LONG');
+    expect(await ask({ publicText: 'word '.repeat(60) })).toBe('PROMPT_TOO_LONG');
+    await session.close();
+  });
+
+  it('of another model, parameters, plan, key list or key', async () => {
+    const other = { ...model, weights: { ...model.weights, digest: 'ab'.repeat(32) } };
+    expect(await codeOf(connect({ model: other }))).toBe('MODEL_MISMATCH');
+    const side = (overrides: object) => connect({ createPrivateSide: clearPrivateSide(1, overrides) });
+    expect(await codeOf(side({ parametersDigest: 'ff'.repeat(16) }))).toBe('PARAMETERS_MISMATCH');
+    expect(await codeOf(side({ planDigest: 'ff'.repeat(16) }))).toBe('PLAN_MISMATCH');
+    expect(await codeOf(side({ keys: [] }))).toBe('PLAN_MISMATCH');
+    expect(await codeOf(side({ makeKey: () => new Uint8Array(10) }))).toBe('KEY_SIZE');
+    const wrongKey = await side({ makeKey: () => new Uint8Array(50_000).fill(9) });
+    expect(await codeOf(answer(wrongKey, question))).toBe('CIPHERTEXT_KEY');
+    await wrongKey.close();
+    expect(await codeOf(connect({ parameters: 'insecure-toy' }))).toBe('PARAMETERS_INSECURE');
+  });
+
+  it('of an address without a Sotto server', async () => {
+    expect(await codeOf(Session.connect('http://127.0.0.1:9', { model }))).toBe('SERVER_UNREACHABLE');
+    expect(await codeOf(Session.connect(`${server.url}/elsewhere`, { model }))).toBe('ROUTE_UNKNOWN');
+  }, 20_000);
+});

@@ -1,0 +1,400 @@
+import { type ProgressListener, ProgressMeter, SottoError } from '@sotto/base';
+import { argmax, BOS_TOKEN, EOS_TOKEN, finishLogits } from '@sotto/model';
+import {
+  decodeRows,
+  encodeRows,
+  errorFromBody,
+  jobCreatedSchema,
+  keyStoredSchema,
+  type ModelInfo,
+  modelInfoSchema,
+  type ParameterChoice,
+  PROTOCOL_VERSION,
+  publicStoredSchema,
+  type RefreshMode,
+  type SessionInfo,
+  type SessionStatus,
+  sessionSchema,
+  sessionStatusSchema,
+} from '@sotto/protocol';
+import { ClearReference, type LogitsError } from './clear-reference.js';
+import { Connection, type ConnectionOptions, frameBody } from './connection.js';
+import { createPrivateSide } from './llama-private-side.js';
+import { type LocalModel, loadLocalModel } from './local-model.js';
+import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
+import { TextAssembler, tokenizePrompt } from './prompt.js';
+
+export interface SessionOptions extends ConnectionOptions {
+  /** The client's copy of the model; the embedded one when absent. */
+  readonly model?: LocalModel;
+  /** Who restores levels, default `bootstrap`. `client` shows intermediate values to the client: for open weights only. */
+  readonly refresh?: RefreshMode;
+  /** Default `secure`. */
+  readonly parameters?: ParameterChoice;
+  /** Kernels of the client: `native`, `wasm` or `auto` (default). */
+  readonly backend?: string;
+  readonly threads?: number;
+  readonly onProgress?: ProgressListener;
+  readonly signal?: AbortSignal;
+  /** Replaces what encrypts and decrypts. */
+  readonly createPrivateSide?: CreatePrivateSide;
+}
+
+export interface Question {
+  /** Goes to the server in clear. */
+  readonly publicText?: string;
+  /** Leaves this process encrypted only. */
+  readonly privateText: string;
+  /** Largest number of answer tokens. */
+  readonly maxTokens: number;
+  /** Run the clear model beside the encrypted one and report differences. */
+  readonly compare?: boolean;
+  readonly onProgress?: ProgressListener;
+  readonly signal?: AbortSignal;
+}
+
+export interface AnswerToken {
+  readonly token: number;
+  readonly text: string;
+  readonly logits: Float64Array;
+  /** Time for this token; for the first one that is the prefill. */
+  readonly seconds: number;
+  /** With `compare`: what the clear model chose, and how far the logits are off. */
+  readonly clear?: { readonly token: number; readonly text: string; readonly error: LogitsError };
+}
+
+/** What a session cost so far. */
+export interface SessionCosts {
+  readonly seconds: { readonly keygen: number; readonly upload: number };
+  readonly bytes: { readonly keysUp: number; readonly up: number; readonly down: number };
+}
+
+const ends = (token: number) => token === EOS_TOKEN || token === BOS_TOKEN;
+
+/**
+ * A private conversation with one server. The secret key lives in this object alone.
+ *
+ * ```ts
+ * const session = await Session.connect('http://127.0.0.1:8417');
+ * for await (const { text } of session.ask({ publicText: 'Once upon a time', privateText: 'there was a fox', maxTokens: 8 })) {
+ *   process.stdout.write(text);
+ * }
+ * await session.close();
+ * ```
+ */
+export class Session {
+  readonly model: LocalModel;
+  readonly server: ModelInfo;
+  readonly info: SessionInfo;
+  readonly #connection: Connection;
+  readonly #private: PrivateSide;
+  #keygenMs = 0;
+  #uploadMs = 0;
+  #keyBytesUp = 0;
+  #asked = false;
+  #busy = false;
+
+  private constructor(
+    connection: Connection,
+    model: LocalModel,
+    server: ModelInfo,
+    info: SessionInfo,
+    privateSide: PrivateSide,
+  ) {
+    this.#connection = connection;
+    this.model = model;
+    this.server = server;
+    this.info = info;
+    this.#private = privateSide;
+  }
+
+  /**
+   * Opens a session: checks that both sides have the same model, parameters and plan, makes the keys and sends them one by one.
+   *
+   * @throws `SERVER_UNREACHABLE`, `MODEL_MISMATCH`, `PARAMETERS_MISMATCH`, `PLAN_MISMATCH` and the server's errors.
+   */
+  static async connect(url: string, options: SessionOptions = {}): Promise<Session> {
+    const { refresh = 'bootstrap', parameters = 'secure', signal } = options;
+    const connection = new Connection(url, options);
+    const model = options.model ?? (await loadLocalModel());
+    const server = await connection.json(modelInfoSchema, 'model description', {
+      method: 'GET',
+      path: '/v1/model',
+      signal,
+      repeatable: true,
+    });
+    if (server.digest !== model.weights.digest) {
+      throw new SottoError('The server has another model than the client.', {
+        code: 'MODEL_MISMATCH',
+        facts: { client: model.weights.digest, server: server.digest },
+        fix: 'Give both sides the same model file.',
+      });
+    }
+    const create = options.createPrivateSide ?? createPrivateSide;
+    const { backend = 'auto', threads = 1 } = options;
+    const privateSide = await create({ model, refresh, parameters, backend, threads });
+    try {
+      const request = { protocol: PROTOCOL_VERSION, modelDigest: model.weights.digest, refresh, parameters };
+      const info = await connection.json(sessionSchema, 'session', {
+        method: 'POST',
+        path: '/v1/sessions',
+        body: { json: request },
+        signal,
+      });
+      connection.authorise(info.token);
+      const session = new Session(connection, model, server, info, privateSide);
+      try {
+        requireSame('PARAMETERS_MISMATCH', 'parameters', privateSide.parametersDigest, info.parametersDigest);
+        requireSame('PLAN_MISMATCH', 'plan', privateSide.planDigest, info.planDigest);
+        requireSame('PLAN_MISMATCH', 'key list', keyListOf(privateSide), keyListOf(info));
+        await session.#sendKeys(options.onProgress, signal);
+      } catch (error) {
+        await session.close().catch(() => {});
+        throw error;
+      }
+      return session;
+    } catch (error) {
+      privateSide.dispose();
+      throw error;
+    }
+  }
+
+  get ring(): RingFacts {
+    return this.#private.ring;
+  }
+
+  get costs(): SessionCosts {
+    const { upBytes, downBytes } = this.#connection.traffic;
+    return {
+      seconds: { keygen: this.#keygenMs / 1000, upload: this.#uploadMs / 1000 },
+      bytes: { keysUp: this.#keyBytesUp, up: upBytes - this.#keyBytesUp, down: downBytes },
+    };
+  }
+
+  /** What the server counts. */
+  status(): Promise<SessionStatus> {
+    return this.#connection.json(sessionStatusSchema, 'session status', {
+      method: 'GET',
+      path: this.#path(),
+      repeatable: true,
+    });
+  }
+
+  /**
+   * Asks one question and yields the answer's tokens, greedily chosen. A later question starts afresh with the same keys.
+   *
+   * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOO_LONG`, `SESSION_BUSY`, the tokenizer's and the server's errors.
+   */
+  async *ask(question: Question): AsyncGenerator<AnswerToken, void, undefined> {
+    const { tokenizer, weights } = this.model;
+    const { publicText = '', privateText, maxTokens, signal } = question;
+    const { publicTokens, privateTokens } = tokenizePrompt(tokenizer, publicText, privateText);
+    this.#requireRoom(publicTokens.length + privateTokens.length, maxTokens);
+    if (this.#busy) {
+      throw new SottoError('The session is answering another question.', {
+        code: 'SESSION_BUSY',
+        fix: 'Finish the first answer, or open a second session.',
+      });
+    }
+    this.#busy = true;
+    try {
+      if (this.#asked) await this.#connection.empty({ method: 'POST', path: this.#path('/reset'), signal });
+      this.#asked = true;
+      const prompt = [...publicTokens, ...privateTokens];
+      const reference = question.compare ? new ClearReference(weights, prompt) : undefined;
+      const text = new TextAssembler(tokenizer);
+      const clearText = new TextAssembler(tokenizer);
+      let startMs = performance.now();
+      await this.#sendPublic(publicTokens, signal);
+      let position = publicTokens.length;
+      let rows = privateTokens;
+      for (let made = 0; made < maxTokens; made++) {
+        const hidden = await this.#forward(rows, position, question);
+        position += rows.length;
+        const logits = finishLogits(weights, hidden);
+        const token = argmax(logits);
+        const seconds = (performance.now() - startMs) / 1000;
+        const clearToken = reference?.next();
+        yield {
+          token,
+          text: text.push(token),
+          logits,
+          seconds,
+          ...(reference && clearToken !== undefined
+            ? {
+                clear: {
+                  token: clearToken,
+                  text: clearText.push(clearToken),
+                  error: reference.compare(logits),
+                },
+              }
+            : {}),
+        };
+        if (ends(token)) return;
+        if (clearToken !== undefined && made + 1 < maxTokens) reference!.advance(token, clearToken);
+        startMs = performance.now();
+        rows = [token];
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Ends the session at the server and overwrites the secret key. */
+  async close(): Promise<void> {
+    this.#private.dispose();
+    await this.#connection.empty({ method: 'DELETE', path: this.#path() });
+  }
+
+  #path(rest = ''): string {
+    return `/v1/sessions/${this.info.sessionId}${rest}`;
+  }
+
+  #requireRoom(promptTokens: number, maxTokens: number): void {
+    if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+      throw new SottoError('At least one answer token must be asked for.', {
+        code: 'PROMPT_TOKENS',
+        facts: { maxTokens },
+        fix: 'Ask for 1 or more tokens.',
+      });
+    }
+    const positions = promptTokens + maxTokens - 1;
+    if (positions <= this.info.maxPositions) return;
+    throw new SottoError('Prompt and answer are longer than the window.', {
+      code: 'PROMPT_TOO_LONG',
+      facts: { promptTokens, maxTokens, positions, largest: this.info.maxPositions },
+      fix: 'Shorten the prompt or ask for fewer tokens.',
+    });
+  }
+
+  /** One key is in memory at a time while the one before it is on its way. */
+  async #sendKeys(onProgress: ProgressListener | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const total = this.info.keys.reduce((sum, key) => sum + key.sizeBytes, 0);
+    const meter = new ProgressMeter('keys', total, 'bytes', onProgress);
+    const startMs = performance.now();
+    let sending: Promise<void> = Promise.resolve();
+    for (const { index, id, sizeBytes } of this.info.keys) {
+      signal?.throwIfAborted();
+      const keyStartMs = performance.now();
+      const key = this.#private.makeKey(index);
+      this.#keygenMs += performance.now() - keyStartMs;
+      await sending;
+      const before = this.#connection.traffic.upBytes;
+      sending = this.#connection
+        .json(keyStoredSchema, 'key receipt', {
+          method: 'PUT',
+          path: this.#path(`/keys/${index}`),
+          body: frameBody('key', index, key),
+          signal,
+          repeatable: true,
+        })
+        .then(() => {
+          this.#keyBytesUp += this.#connection.traffic.upBytes - before;
+          meter.advance(sizeBytes, id);
+        });
+      // A failure surfaces at the next await; until then it is not unhandled.
+      sending.catch(() => {});
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    await sending;
+    this.#uploadMs = performance.now() - startMs - this.#keygenMs;
+  }
+
+  async #sendPublic(tokens: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+    await this.#connection.json(publicStoredSchema, 'public receipt', {
+      method: 'POST',
+      path: this.#path('/public'),
+      body: { json: { tokens } },
+      signal,
+      repeatable: true,
+    });
+  }
+
+  /** Sends tokens as encrypted rows, in as many blocks as they need, and gives the hidden row of the last one. */
+  async #forward(tokens: readonly number[], position: number, question: Question): Promise<Float64Array> {
+    let last: Float64Array | undefined;
+    for (let from = 0; from < tokens.length; from += this.info.blockRows) {
+      const block = tokens.slice(from, from + this.info.blockRows);
+      const hidden = await this.#runBlock(block, position + from, question);
+      last = hidden.at(-1);
+    }
+    return last!;
+  }
+
+  async #runBlock(
+    tokens: readonly number[],
+    position: number,
+    question: Question,
+  ): Promise<readonly Float64Array[]> {
+    const { signal, onProgress } = question;
+    const ciphertexts = this.#private.encryptRows(tokens, position);
+    const payload = encodeRows({ position, rows: tokens.length, ciphertexts });
+    const { jobId } = await this.#connection.json(jobCreatedSchema, 'job', {
+      method: 'POST',
+      path: this.#path('/blocks'),
+      body: frameBody('block', position, payload),
+      signal,
+      repeatable: true,
+    });
+    for await (const event of this.#connection.events(jobId, signal)) {
+      if (event.type === 'progress') {
+        const { remainingMs, ...rest } = event.progress;
+        onProgress?.(remainingMs === undefined ? rest : { ...rest, remainingMs });
+      } else if (event.type === 'refresh') {
+        await this.#answerRefresh(jobId, event.refreshId, signal);
+      } else if (event.type === 'failed') {
+        throw errorFromBody({ error: event.error });
+      }
+    }
+    const result = await this.#connection.frame('result', position, {
+      method: 'GET',
+      path: `/v1/jobs/${jobId}/result`,
+      signal,
+      repeatable: true,
+    });
+    const rows = decodeRows(result);
+    if (rows.position !== position || rows.rows !== tokens.length) {
+      throw new SottoError('The result is for other rows than were sent.', {
+        code: 'RESULT_MISMATCH',
+        facts: { position: rows.position, rows: rows.rows, expected: tokens.length },
+        fix: 'Open a new session.',
+      });
+    }
+    return this.#private.decryptRows(rows.ciphertexts, rows.rows);
+  }
+
+  async #answerRefresh(jobId: string, refreshId: number, signal: AbortSignal | undefined): Promise<void> {
+    if (this.info.refresh !== 'client') {
+      throw new SottoError('The server asked for a refresh that this session does not give.', {
+        code: 'REFRESH_REFUSED',
+        fix: 'Open the session with client refresh, or use another server.',
+      });
+    }
+    const path = `/v1/jobs/${jobId}/refresh/${refreshId}`;
+    const asked = await this.#connection.frame('refreshRequest', refreshId, {
+      method: 'GET',
+      path,
+      signal,
+      repeatable: true,
+    });
+    await this.#connection.empty({
+      method: 'PUT',
+      path,
+      body: frameBody('refreshReply', refreshId, this.#private.refresh(asked)),
+      signal,
+      repeatable: true,
+    });
+  }
+}
+
+const keyListOf = ({ keys }: Pick<SessionInfo, 'keys'> | PrivateSide) =>
+  keys.map((key) => `${key.index}=${key.id}:${key.sizeBytes}`).join(',');
+
+function requireSame(code: string, what: string, own: string, theirs: string): void {
+  if (own === theirs) return;
+  throw new SottoError(`The server has another ${what} than the client made from the same model.`, {
+    code,
+    facts: { client: own.slice(0, 200), server: theirs.slice(0, 200) },
+    fix: 'Use the same Sotto version and the same model at both sides.',
+  });
+}
