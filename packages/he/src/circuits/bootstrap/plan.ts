@@ -1,0 +1,198 @@
+import { SottoError } from '@sotto/base';
+import type { EvaluationKeyId } from '../../rlwe/key-plan.js';
+import type { BootstrapLevels, Parameters } from '../../rlwe/parameters.js';
+import { splitBabyGiant } from '../../scheme/baby-giant.js';
+import type { DiagonalMatrix, SlotVector } from '../../scheme/evaluator.js';
+import { smallestPeriod } from '../linear/index.js';
+import { decodingFactors, encodingFactors, splitRadices } from './dft.js';
+import { EVAL_MOD_LEVELS, type EvalModSpec } from './eval-mod.js';
+import { EVAL_MOD_BOUND, evalModCoefficients, evalModRange } from './eval-mod-table.js';
+import { logFailureProbability } from './failure.js';
+
+export interface BootstrapOptions {
+  /** Complex slots in use: data repeat with this period. A power of two from 16; all slots when absent. Fewer are faster. */
+  readonly slots?: number;
+  /** The slots are real: half the EvalMod work. Imaginary parts are lost. */
+  readonly realOnly?: boolean;
+}
+
+/** One factor of a transform between slots and coefficients. */
+export interface BootstrapFactor {
+  /** Level of its input. */
+  readonly level: number;
+  readonly matrix: DiagonalMatrix;
+  /** Baby steps of its evaluation. */
+  readonly babySteps: number;
+  readonly rotations: readonly number[];
+}
+
+/** Everything about a bootstrapping that does not depend on keys: matrices, levels, rotations. */
+export interface BootstrapPlan {
+  readonly params: Parameters;
+  readonly levels: BootstrapLevels;
+  readonly slots: number;
+  readonly realOnly: boolean;
+  /** Real and imaginary parts share one ciphertext in EvalMod: possible when they fit side by side. */
+  readonly packed: boolean;
+  readonly slotsToCoeffs: readonly BootstrapFactor[];
+  readonly coeffsToSlots: readonly BootstrapFactor[];
+  /** Rotations of the trace onto the subring of the data, after the first CoeffsToSlots factor. */
+  readonly trace: readonly number[];
+  readonly traceLevel: number;
+  readonly evalMod: EvalModSpec;
+  /** Level of the result. */
+  readonly outputLevel: number;
+  /** log2 of the probability that one bootstrapping loses a slot. */
+  readonly logFailureProbability: number;
+}
+
+const MIN_SLOTS = 16;
+
+function factor(level: number, matrix: DiagonalMatrix, slots: number): BootstrapFactor {
+  const split = splitBabyGiant([...matrix.diagonals.keys()], slots);
+  return { level, matrix, babySteps: split.babySteps, rotations: split.rotations };
+}
+
+/** Rows n..2n-1 times -i: real and imaginary part of a slot then come out n slots apart. */
+function packRows(matrix: DiagonalMatrix, n: number): DiagonalMatrix {
+  const diagonals = new Map<number, SlotVector>();
+  for (const [k, d] of matrix.diagonals) {
+    const re = new Float64Array(2 * n);
+    const im = new Float64Array(2 * n);
+    for (let i = 0; i < n; i++) {
+      const j = i & (d.re.length - 1);
+      re[i] = d.re[j];
+      im[i] = d.im?.[j] ?? 0;
+      re[i + n] = im[i];
+      im[i + n] = -re[i];
+    }
+    diagonals.set(k, smallestPeriod({ re, im }));
+  }
+  return { diagonals };
+}
+
+/**
+ * Plans the bootstrapping of a parameter set.
+ * @throws SottoError `HE_NO_BOOTSTRAP` when the parameters have no levels for it, `HE_SLOT_COUNT` for an unusable slot count.
+ */
+export function planBootstrap(params: Parameters, options: BootstrapOptions = {}): BootstrapPlan {
+  const levels = params.bootstrap;
+  if (levels === null) {
+    throw new SottoError('These parameters have no levels for bootstrapping.', {
+      code: 'HE_NO_BOOTSTRAP',
+      facts: { parameters: params.name },
+      fix: 'Use parameters whose chain has a bootstrap section, or another way to refresh.',
+    });
+  }
+  const slots = options.slots ?? params.maxSlots;
+  const logSlots = Math.log2(slots);
+  if (
+    !Number.isInteger(logSlots) ||
+    slots < Math.min(MIN_SLOTS, params.maxSlots) ||
+    slots > params.maxSlots
+  ) {
+    throw new SottoError('Bootstrapping needs a power of two of slots that fits the ring.', {
+      code: 'HE_SLOT_COUNT',
+      facts: { slots, least: MIN_SLOTS, most: params.maxSlots },
+      fix: 'Use the period of the data, rounded up to a power of two.',
+    });
+  }
+  const range = evalModRange(levels.logMessageRatio);
+  if (levels.evalModTop - levels.residualTop !== EVAL_MOD_LEVELS || Math.abs(levels.range - range) > 1e-9) {
+    throw new SottoError('The EvalMod part of the modulus chain does not fit the polynomial.', {
+      code: 'HE_PARAMETERS_INVALID',
+      facts: {
+        evalModLevels: levels.evalModTop - levels.residualTop,
+        expectedLevels: EVAL_MOD_LEVELS,
+        range: levels.range,
+        expectedRange: range,
+      },
+      fix: 'Give the chain eight EvalMod levels and the range of the message ratio.',
+    });
+  }
+  const realOnly = options.realOnly ?? false;
+  const sparse = slots < params.maxSlots;
+  const packed = sparse && !realOnly;
+
+  const down = splitRadices(logSlots, levels.bottomLevel, 'decoding');
+  const slotsToCoeffs = decodingFactors(slots, down).map((matrix, i) =>
+    factor(levels.bottomLevel - i, matrix, slots),
+  );
+  const count = levels.top - levels.evalModTop;
+  const up = splitRadices(logSlots, count, 'encoding');
+  // 1/N: n for the factors, N/2n for the trace, 2 for a sum of conjugates.
+  const encoding = encodingFactors(slots, up, params.n ** (-1 / count));
+  if (packed) encoding[count - 1] = packRows(encoding[count - 1], slots);
+  const coeffsToSlots = encoding.map((matrix, i) => factor(levels.top - i, matrix, slots));
+
+  const trace: number[] = [];
+  for (let k = slots; k < params.maxSlots; k *= 2) trace.push(k);
+  return {
+    params,
+    levels,
+    slots,
+    realOnly,
+    packed,
+    slotsToCoeffs,
+    coeffsToSlots,
+    trace,
+    traceLevel: levels.top - 1,
+    evalMod: {
+      coefficients: evalModCoefficients(levels.logMessageRatio),
+      range,
+      outputFactor: levels.evalModOutputScale / params.levels[levels.residualTop].scale,
+      level: levels.evalModTop,
+    },
+    outputLevel: levels.residualTop,
+    logFailureProbability: logFailureProbability(levels.ephemeralWeight, slots, EVAL_MOD_BOUND),
+  };
+}
+
+/** An evaluation key that a bootstrapping needs, and the highest level at which it is used. */
+export interface BootstrapKey {
+  readonly id: EvaluationKeyId;
+  readonly maxLevel: number;
+}
+
+function galoisOf(rotation: number, n: number): number {
+  const mask = 2 * n - 1;
+  let result = 1;
+  let power = 5;
+  for (let k = ((rotation % (n / 2)) + n / 2) % (n / 2); k > 0; k >>= 1) {
+    if (k & 1) result = Math.imul(result, power) & mask;
+    power = Math.imul(power, power) & mask;
+  }
+  return result;
+}
+
+/**
+ * The exact list of keys of a bootstrapping. A rotation that is used both near the top and at the bottom appears twice: the key
+ * for the bottom is many times smaller and faster there.
+ */
+export function bootstrapKeys(plan: BootstrapPlan): BootstrapKey[] {
+  const { params, levels } = plan;
+  const high = new Map<number, number>();
+  const low = new Map<number, number>();
+  const need = (of: Map<number, number>, rotation: number, level: number): void => {
+    const galois = galoisOf(rotation, params.n);
+    if (galois !== 1) of.set(galois, Math.max(level, of.get(galois) ?? 0));
+  };
+  for (const { rotations, level } of plan.coeffsToSlots) for (const k of rotations) need(high, k, level);
+  for (const k of plan.trace) need(high, k, plan.traceLevel);
+  for (const { rotations, level } of plan.slotsToCoeffs) for (const k of rotations) need(low, k, level);
+  if (plan.packed) need(low, plan.slots, plan.outputLevel);
+  const keys: BootstrapKey[] = [
+    { id: { kind: 'denseToSparse' }, maxLevel: 0 },
+    { id: { kind: 'sparseToDense' }, maxLevel: levels.top },
+    { id: { kind: 'relin' }, maxLevel: levels.evalModTop },
+    { id: { kind: 'galois', galois: 2 * params.n - 1 }, maxLevel: levels.evalModTop },
+  ];
+  for (const [galois, maxLevel] of high) keys.push({ id: { kind: 'galois', galois }, maxLevel });
+  for (const [galois, maxLevel] of low) keys.push({ id: { kind: 'galois', galois }, maxLevel });
+  return keys;
+}
+
+/** {@link bootstrapKeys} of {@link planBootstrap}. */
+export function bootstrapKeyList(params: Parameters, options: BootstrapOptions = {}): BootstrapKey[] {
+  return bootstrapKeys(planBootstrap(params, options));
+}
