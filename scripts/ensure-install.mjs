@@ -8,7 +8,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const installed = `${root}node_modules/.package-lock.json`;
 const lock = `${root}package-lock.json`;
 
-const fresh = existsSync(installed) && (!existsSync(lock) || statSync(installed).mtimeMs >= statSync(lock).mtimeMs - 1000);
+const fresh =
+  existsSync(installed) &&
+  (!existsSync(lock) || statSync(installed).mtimeMs >= statSync(lock).mtimeMs - 1000);
 if (!fresh) {
   const command = existsSync(lock) ? 'ci' : 'install';
   const result = spawnSync('npm', [command, '--no-audit', '--no-fund'], {

@@ -7,10 +7,11 @@ import {
   type FrameKind,
   type JobEvent,
   jobEventSchema,
+  type Parsed,
   parseMessage,
+  type Schema,
   StreamEventParser,
 } from '@sotto/protocol';
-import type { z } from 'zod';
 
 /** Bytes of bodies that crossed the connection. */
 export interface Traffic {
@@ -55,7 +56,7 @@ export class Connection {
     this.#token = token;
   }
 
-  async json<T extends z.ZodType>(schema: T, what: string, call: Call): Promise<z.infer<T>> {
+  async json<T extends Schema>(schema: T, what: string, call: Call): Promise<Parsed<T>> {
     const response = await this.#call(call);
     const text = await this.#read(response, () => response.text());
     this.traffic.downBytes += text.length;

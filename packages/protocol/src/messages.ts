@@ -111,8 +111,11 @@ export const sessionStatusSchema = z.object({
 });
 export type SessionStatus = z.infer<typeof sessionStatusSchema>;
 
+export type Schema = z.ZodType;
+export type Parsed<T extends Schema> = z.infer<T>;
+
 /** Parses a control message. @throws `MESSAGE_INVALID` naming the field and what was expected, never the value. */
-export function parseMessage<T extends z.ZodType>(schema: T, value: unknown, what: string): z.infer<T> {
+export function parseMessage<T extends Schema>(schema: T, value: unknown, what: string): Parsed<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
