@@ -23,11 +23,11 @@ export class Ciphertext {
     context.arena.adopt(this);
   }
 
-  /** @throws `HE_RELEASED` after {@link release}. */
+  /** @throws `HE_USE_AFTER_RELEASE` after {@link release}. */
   get c0(): Ptr {
     if (this.#at === null) {
       throw new SottoError('This ciphertext was released.', {
-        code: 'HE_RELEASED',
+        code: 'HE_USE_AFTER_RELEASE',
         facts: { level: this.level },
         fix: 'Return it from its scope, or keep it, if it is needed later.',
       });

@@ -71,12 +71,12 @@ export class RingContext {
     return this.params.levels.length - 1;
   }
 
-  /** @throws `HE_LEVEL_UNKNOWN` outside 0..maxLevel. */
+  /** @throws `HE_LEVEL_RANGE` outside 0..maxLevel. */
   level(level: number): LevelSpec {
     const spec = this.params.levels[level];
     if (spec === undefined) {
       throw new SottoError('No such level.', {
-        code: 'HE_LEVEL_UNKNOWN',
+        code: 'HE_LEVEL_RANGE',
         facts: { level, maxLevel: this.maxLevel, parameters: this.params.name },
         fix: 'Use a level from 0 to maxLevel.',
       });

@@ -78,11 +78,11 @@ export class EvaluationKey {
     return new EvaluationKey(context, key, at);
   }
 
-  /** @throws `HE_RELEASED` after {@link release}. */
+  /** @throws `HE_USE_AFTER_RELEASE` after {@link release}. */
   get at(): Ptr {
     if (this.#at === null) {
       throw new SottoError('This evaluation key was released.', {
-        code: 'HE_RELEASED',
+        code: 'HE_USE_AFTER_RELEASE',
         facts: { key: describeKey(this.context, this.id) },
       });
     }
@@ -167,9 +167,10 @@ export class EvaluationKeySet {
     );
   }
 
-  /** The key with the smallest sufficient maxLevel, or null. */
-  find(id: EvaluationKeyId, level: number): EvaluationKey | null {
-    return this.#keys.get(nameOf(id))?.find((key) => key.maxLevel >= level) ?? null;
+  /** The key with the smallest sufficient maxLevel, or null; with a plan only a key of that plan. */
+  find(id: EvaluationKeyId, level: number, plan?: KeySwitchPlan): EvaluationKey | null {
+    const keys = this.#keys.get(nameOf(id));
+    return keys?.find((key) => key.maxLevel >= level && (plan === undefined || key.plan === plan)) ?? null;
   }
 
   /** @throws `HE_KEY_MISSING` with the Galois element, the rotation and the level. */

@@ -1,4 +1,10 @@
 export { type BabyGiantSplit, splitBabyGiant } from './baby-giant.js';
+export {
+  type ConformanceCase,
+  type ConformanceHarness,
+  conformanceCases,
+  conformanceRotations,
+} from './conformance.js';
 export type {
   DiagonalMatrix,
   Evaluator,

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { type Backend, createReferenceBackend } from '../ring/index.js';
+import { createParameters, insecureBoot, insecureClient, type ParametersLiteral } from '../rlwe/index.js';
+import { conformanceCases, conformanceRotations } from '../scheme/conformance.js';
+import { createToy } from './testing.js';
+
+interface Setting {
+  readonly name: string;
+  readonly backend: () => Backend;
+  readonly literal: ParametersLiteral;
+  readonly level?: number;
+  readonly tolerance: number;
+}
+
+const settings: Setting[] = [
+  {
+    name: 'client chain',
+    backend: createReferenceBackend,
+    literal: insecureClient(8, 5),
+    tolerance: 2 ** -24,
+  },
+  {
+    name: 'client chain, tiny ring',
+    backend: createReferenceBackend,
+    literal: insecureClient(6, 4),
+    tolerance: 2 ** -25,
+  },
+  {
+    name: 'bootstrapping chain',
+    backend: createReferenceBackend,
+    literal: insecureBoot(7),
+    tolerance: 2 ** -24,
+  },
+];
+
+describe.each(settings)('CKKS on $name', ({ backend, literal, tolerance }) => {
+  const params = createParameters(literal);
+  const toy = createToy(params, { backend: backend(), rotations: conformanceRotations });
+  const harness = {
+    evaluator: toy.evaluator,
+    encrypt: toy.encrypt,
+    decrypt: toy.decrypt,
+    tolerance,
+    level: params.freshLevel,
+    missingRotation: 5,
+  };
+  it.each(conformanceCases().map((test) => [test.name, test] as const))('%s', (_, test) => {
+    toy.evaluator.scope(() => {
+      test.run(harness);
+    });
+  });
+
+  it('gives all memory back', () => {
+    const live = toy.context.ring.memory().liveBytes;
+    for (const test of conformanceCases()) toy.evaluator.scope(() => test.run(harness));
+    // Plaintexts and kept ciphertexts of the cases are the caller's: one of each.
+    const rows = params.levels[params.freshLevel].basis.length;
+    expect(toy.context.ring.memory().liveBytes - live).toBeLessThanOrEqual(4 * rows * 4 * params.n);
+  });
+});
