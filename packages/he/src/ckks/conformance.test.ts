@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { createToy } from '../../test-support/toy.js';
 import { type Backend, createReferenceBackend } from '../ring/index.js';
 import { createParameters, insecureBoot, insecureClient, type ParametersLiteral } from '../rlwe/index.js';
 import { conformanceCases, conformanceRotations } from '../scheme/conformance.js';
-import { createToy } from './testing.js';
 
 interface Setting {
   readonly name: string;

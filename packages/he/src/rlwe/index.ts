@@ -1,8 +1,17 @@
 export { Arena, type Releasable } from './arena.js';
 export type { ChainLiteral } from './chain.js';
+export { checksum64 } from './checksum.js';
 export { Ciphertext } from './ciphertext.js';
 export { RingContext, type Scratch } from './context.js';
 export { centredDoubles, centredIntegers } from './crt.js';
+export {
+  ENVELOPE_TYPES,
+  type EnvelopeHeader,
+  type EnvelopeType,
+  openEnvelope,
+  peekEnvelope,
+  sealEnvelope,
+} from './envelope.js';
 export {
   denseToSparsePlan,
   type EvaluationKeyId,
@@ -33,3 +42,12 @@ export {
 export { insecureBoot, insecureClient, N15_CLIENT, N16_BOOT, presetByName } from './presets.js';
 export { findSecurityRow, reportSecurity, type SecurityQuery, securityBits } from './security.js';
 export { CIPHERTEXT_DOMAIN, expandCiphertext, type SeededCiphertext } from './seeded-ciphertext.js';
+export {
+  deserializeCiphertext,
+  deserializeEvaluationKey,
+  deserializeSeededCiphertext,
+  fromHex,
+  serializeCiphertext,
+  serializeEvaluationKey,
+  serializeSeededCiphertext,
+} from './serialize.js';

@@ -4,3 +4,4 @@ export { KeyGenerator, type KeyOptions } from './key-generator.js';
 export { RandomSource } from './random-source.js';
 export { GaussianSampler, sampleFixedWeight, sampleTernary } from './samplers.js';
 export { SecretKey } from './secret-key.js';
+export { deserializeSecretKey, serializeSecretKey } from './serialize.js';

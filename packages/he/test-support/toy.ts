@@ -1,14 +1,14 @@
-import { type Backend, createReferenceBackend } from '../ring/index.js';
+import { CkksEvaluator } from '../src/ckks/index.js';
+import { type Backend, createReferenceBackend } from '../src/ring/index.js';
 import {
   type Ciphertext,
   EvaluationKey,
   EvaluationKeySet,
   type Parameters,
   RingContext,
-} from '../rlwe/index.js';
-import type { SlotVector } from '../scheme/index.js';
-import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '../secret/index.js';
-import { CkksEvaluator } from './evaluator.js';
+} from '../src/rlwe/index.js';
+import type { SlotVector } from '../src/scheme/index.js';
+import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '../src/secret/index.js';
 
 export interface ToyOptions {
   backend?: Backend;
