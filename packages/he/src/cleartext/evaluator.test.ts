@@ -65,6 +65,7 @@ describe('CleartextEvaluator', () => {
       return { scratch, result: ev.addNew(scratch, a), other: ev.scope(() => [ev.copyNew(scratch)]) };
     });
     expect(inner.result.released || inner.scratch.released).toBe(false);
+    expect(() => ev.scope(async () => ev.negNew(a))).toThrow(/HE_SCOPE_ASYNC/);
     const lost = ev.scope(() => ({ nested: [ev.copyNew(a)] }));
     expect(() => ev.negNew(lost.nested[0])).toThrow(/HE_USE_AFTER_RELEASE/);
   });

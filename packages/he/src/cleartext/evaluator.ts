@@ -1,6 +1,18 @@
 import { SottoError } from '@sotto/base';
 import type { Parameters } from '../rlwe/parameters.js';
 import { splitBabyGiant } from '../scheme/baby-giant.js';
+import {
+  integerRange,
+  levelExhausted,
+  levelKind,
+  levelMismatch,
+  notFinite,
+  operandCount,
+  plainPurpose,
+  rotationStep,
+  slotCount,
+  useAfterRelease,
+} from '../scheme/errors.js';
 import type {
   DiagonalMatrix,
   Evaluator,
@@ -167,11 +179,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
   mulIntegerNew(a: CleartextCiphertext, factor: number): CleartextCiphertext {
     this.#live(a);
     if (!Number.isInteger(factor) || Math.abs(factor) >= 2 ** 20) {
-      throw new SottoError('An integer factor must be a whole number below 2^20 in magnitude.', {
-        code: 'HE_INTEGER_RANGE',
-        facts: { limit: 2 ** 20 },
-        fix: 'Use mulConstNew for other constants.',
-      });
+      throw integerRange();
     }
     return this.#make('mulInteger', scaleSlots(a, factor), a.level, 0);
   }
@@ -218,11 +226,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
     this.#consume(a[0]);
     const { level } = a[0];
     if (!this.levels.ciphertextProducts[level]) {
-      throw new SottoError('This level is made for products with plaintexts, not of two ciphertexts.', {
-        code: 'HE_LEVEL_KIND',
-        facts: { level },
-        fix: 'Multiply ciphertexts at a residual level.',
-      });
+      throw levelKind(level);
     }
     const all = [...a, ...b];
     const length = Math.max(...all.map((x) => x.re.length));
@@ -313,7 +317,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
 
   transformNew(a: CleartextCiphertext, transform: LinearTransform): CleartextCiphertext {
     const { diagonals, level, steps, released } = transform as CleartextTransform;
-    if (released) throw released_('transform');
+    if (released) throw useAfterRelease('transform');
     this.#consume(a);
     if (a.level !== level) throw levelMismatch(a.level, level);
     const length = Math.max(a.re.length, ...diagonals.map(([, d]) => d.re.length));
@@ -375,7 +379,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
     this.#checkVector(values);
     if (!Number.isInteger(level) || level < 0 || level > this.maxLevel)
       throw levelRange(level, this.maxLevel);
-    if (purpose === 'product' && level === 0) throw levelExhausted(level, -1);
+    if (purpose === 'product' && level === 0) throw levelExhausted(level);
     const copy = { re: values.re.slice(), im: values.im?.slice() ?? null };
     const { noise } = this.levels;
     if (noise?.encoding && this.#gauss !== null) {
@@ -392,25 +396,21 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
   #plain(a: CleartextCiphertext, b: Plain, purpose: 'product' | 'addition'): CleartextPlain {
     this.#live(a);
     const plain = b as CleartextPlain;
-    if (plain.released) throw released_('plaintext');
+    if (plain.released) throw useAfterRelease('plaintext');
     if (plain.purpose !== purpose) {
-      throw new SottoError('This plaintext was encoded for another operation.', {
-        code: 'HE_PLAIN_PURPOSE',
-        facts: { encodedFor: plain.purpose, usedFor: purpose },
-        fix: 'Use encode for products and encodeForAdd for additions.',
-      });
+      throw plainPurpose(plain.purpose, purpose);
     }
     if (plain.level !== a.level) throw levelMismatch(a.level, plain.level);
     return plain;
   }
 
   #live(a: CleartextCiphertext): void {
-    if (a.released) throw released_('ciphertext');
+    if (a.released) throw useAfterRelease('ciphertext');
   }
 
   #consume(a: CleartextCiphertext): void {
     this.#live(a);
-    if (a.level === 0) throw levelExhausted(a.level, -1);
+    if (a.level === 0) throw levelExhausted(a.level);
   }
 
   #sameLevel(...all: CleartextCiphertext[]): void {
@@ -424,11 +424,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
     const { length } = values.re;
     const powerOfTwo = length > 0 && (length & (length - 1)) === 0 && length <= this.slots;
     if (!powerOfTwo || (values.im !== null && values.im.length !== length)) {
-      throw new SottoError('A slot vector needs a power-of-two length that divides the slot count.', {
-        code: 'HE_SLOT_COUNT',
-        facts: { length, slots: this.slots },
-        fix: 'Pad the vector with zeros to the next power of two.',
-      });
+      throw slotCount(length, this.slots);
     }
     for (const part of [values.re, values.im]) {
       if (part?.some((v) => !Number.isFinite(v))) checkFinite(Number.NaN);
@@ -441,58 +437,14 @@ function isCiphertext(value: unknown): value is CleartextCiphertext {
 }
 
 function checkFinite(...values: number[]): void {
-  if (values.every((v) => Number.isFinite(v))) return;
-  throw new SottoError('A value to encode is not finite.', {
-    code: 'HE_VALUE_NOT_FINITE',
-    fix: 'Check the weights and constants for NaN and infinity.',
-  });
-}
-
-function levelExhausted(level: number, wanted: number): SottoError {
-  return new SottoError('The ciphertext has no level left for this operation.', {
-    code: 'HE_LEVEL_EXHAUSTED',
-    facts: { level, ...(wanted >= 0 ? { wanted } : {}) },
-    fix: 'Refresh the ciphertext first, or plan the circuit with fewer levels.',
-  });
-}
-
-function levelMismatch(left: number, right: number): SottoError {
-  return new SottoError('The operands are at different levels.', {
-    code: 'HE_LEVEL_MISMATCH',
-    facts: { left, right },
-    fix: 'Bring the higher operand down with toLevel.',
-  });
+  if (!values.every((v) => Number.isFinite(v))) throw notFinite();
 }
 
 function levelRange(level: number, maxLevel: number): SottoError {
-  return new SottoError('There is no such level.', {
-    code: 'HE_LEVEL_RANGE',
+  return new SottoError('No such level.', {
+    code: 'HE_LEVEL_UNKNOWN',
     facts: { level, maxLevel },
-    fix: 'Use a whole level from 0 to maxLevel.',
-  });
-}
-
-function operandCount(left: number, right: number): SottoError {
-  return new SottoError('The operand lists must have the same, non-zero length.', {
-    code: 'HE_OPERAND_COUNT',
-    facts: { left, right },
-    fix: 'Pass one factor for each operand.',
-  });
-}
-
-function rotationStep(k: number): SottoError {
-  return new SottoError('A rotation needs a whole number of slots.', {
-    code: 'HE_ROTATION_STEP',
-    facts: { k },
-    fix: 'Use an integer.',
-  });
-}
-
-function released_(what: string): SottoError {
-  return new SottoError(`The ${what} was released.`, {
-    code: 'HE_USE_AFTER_RELEASE',
-    facts: { what },
-    fix: 'Return it from the scope, or keep it, if it is needed later.',
+    fix: 'Use a level from 0 to maxLevel.',
   });
 }
 

@@ -1,3 +1,5 @@
+import { SottoError } from '@sotto/base';
+
 /** Nested owners: what is made inside the innermost scope is freed at its end, unless it is returned. */
 export class ScopeStack<C extends object> {
   readonly #stack: Set<C>[] = [];
@@ -24,6 +26,12 @@ export class ScopeStack<C extends object> {
     let returned: C[] = [];
     try {
       const result = body();
+      if (typeof (result as { then?: unknown } | null)?.then === 'function') {
+        throw new SottoError('A scope cannot wait.', {
+          code: 'HE_SCOPE_ASYNC',
+          fix: 'Await outside of the scope, or release the ciphertexts by hand.',
+        });
+      }
       returned = this.#within(result);
       return result;
     } finally {

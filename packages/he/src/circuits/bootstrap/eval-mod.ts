@@ -19,6 +19,9 @@ export interface EvalModSpec {
   readonly level: number;
 }
 
+/** Says that the last square, which comes out at its own scale, is at the canonical one (see {@link EvalModSpec.outputFactor}). */
+export type Relabel<C> = (square: C) => C;
+
 /** Levels of EvalMod: the polynomial of degree 30, then the double angles. */
 export const EVAL_MOD_LEVELS = 5 + EVAL_MOD_DOUBLE_ANGLES;
 
@@ -35,14 +38,19 @@ export interface CompiledEvalModMask {
  * The sine instead of the modulus: Cheon et al. (EUROCRYPT 2018); cosine and double angles: Han, Ki, Better bootstrapping for
  * approximate homomorphic encryption (CT-RSA 2020).
  */
-export function evalModNew<C extends object>(ev: Evaluator<C>, t: C, spec: EvalModSpec): C {
+export function evalModNew<C extends object>(
+  ev: Evaluator<C>,
+  t: C,
+  spec: EvalModSpec,
+  relabel: Relabel<C>,
+): C {
   return ev.scope(() => {
     const y = ev.addConstNew(t, -0.25 / spec.range);
     let c = evaluateChebyshev(ev, y, spec.coefficients, planOf(spec));
     for (let j = 1; j <= EVAL_MOD_DOUBLE_ANGLES; j++) {
-      const square = ev.squareNew(c);
-      const one = j === EVAL_MOD_DOUBLE_ANGLES ? spec.outputFactor : 1;
-      c = ev.addConstNew(ev.addNew(square, square), -one);
+      const last = j === EVAL_MOD_DOUBLE_ANGLES;
+      const square = last ? relabel(ev.squareNew(c)) : ev.squareNew(c);
+      c = ev.addConstNew(ev.addNew(square, square), last ? -spec.outputFactor : -1);
     }
     return c;
   });
@@ -78,14 +86,16 @@ export function evalModMaskedNew<C extends object>(
   t: C,
   spec: EvalModSpec,
   mask: CompiledEvalModMask,
+  relabel: Relabel<C>,
 ): C {
   return ev.scope(() => {
     const y = ev.addConstNew(t, -0.25 / spec.range);
     let c = evaluateMasked(ev, y, planOf(spec), mask.polynomial);
-    for (const subtrahend of mask.subtrahends) {
+    mask.subtrahends.forEach((subtrahend, j) => {
       const square = ev.squareNew(c);
-      c = ev.addPlainNew(ev.addNew(square, square), subtrahend);
-    }
+      const labelled = j + 1 === EVAL_MOD_DOUBLE_ANGLES ? relabel(square) : square;
+      c = ev.addPlainNew(ev.addNew(labelled, labelled), subtrahend);
+    });
     return c;
   });
 }

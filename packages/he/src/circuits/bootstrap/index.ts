@@ -1,4 +1,5 @@
-export { EVAL_MOD_LEVELS, type EvalModSpec, evalModNew } from './eval-mod.js';
+export { Bootstrapper } from './bootstrapper.js';
+export { EVAL_MOD_LEVELS, type EvalModSpec, evalModNew, type Relabel } from './eval-mod.js';
 export { logFailureProbability, logOverflowProbability } from './failure.js';
 export {
   type BootstrapFactor,
@@ -9,8 +10,10 @@ export {
   bootstrapKeys,
   planBootstrap,
 } from './plan.js';
-export { simulateRaise } from './simulate.js';
+export { ciphertextSteps, raiseModulusNew } from './raise.js';
+export { simulatedSteps } from './simulate.js';
 export {
+  type BootstrapSteps,
   bootstrapNew,
   type CompiledBootstrap,
   coeffsToSlotsNew,

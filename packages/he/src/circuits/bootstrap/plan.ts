@@ -166,29 +166,29 @@ function galoisOf(rotation: number, n: number): number {
 }
 
 /**
- * The exact list of keys of a bootstrapping. A rotation that is used both near the top and at the bottom appears twice: the key
- * for the bottom is many times smaller and faster there.
+ * The exact list of keys of a bootstrapping. The keys of one factor all have its level, as a transform demands; a rotation that
+ * several factors use appears once for each.
  */
 export function bootstrapKeys(plan: BootstrapPlan): BootstrapKey[] {
   const { params, levels } = plan;
-  const high = new Map<number, number>();
-  const low = new Map<number, number>();
-  const need = (of: Map<number, number>, rotation: number, level: number): void => {
-    const galois = galoisOf(rotation, params.n);
-    if (galois !== 1) of.set(galois, Math.max(level, of.get(galois) ?? 0));
-  };
-  for (const { rotations, level } of plan.coeffsToSlots) for (const k of rotations) need(high, k, level);
-  for (const k of plan.trace) need(high, k, plan.traceLevel);
-  for (const { rotations, level } of plan.slotsToCoeffs) for (const k of rotations) need(low, k, level);
-  if (plan.packed) need(low, plan.slots, plan.outputLevel);
   const keys: BootstrapKey[] = [
     { id: { kind: 'denseToSparse' }, maxLevel: 0 },
     { id: { kind: 'sparseToDense' }, maxLevel: levels.top },
     { id: { kind: 'relin' }, maxLevel: levels.evalModTop },
     { id: { kind: 'galois', galois: 2 * params.n - 1 }, maxLevel: levels.evalModTop },
   ];
-  for (const [galois, maxLevel] of high) keys.push({ id: { kind: 'galois', galois }, maxLevel });
-  for (const [galois, maxLevel] of low) keys.push({ id: { kind: 'galois', galois }, maxLevel });
+  const known = new Set<string>();
+  const need = (rotation: number, maxLevel: number): void => {
+    const galois = galoisOf(rotation, params.n);
+    const name = `${galois}/${maxLevel}`;
+    if (galois === 1 || known.has(name)) return;
+    known.add(name);
+    keys.push({ id: { kind: 'galois', galois }, maxLevel });
+  };
+  for (const { rotations, level } of plan.coeffsToSlots) for (const k of rotations) need(k, level);
+  for (const k of plan.trace) need(k, plan.traceLevel);
+  for (const { rotations, level } of plan.slotsToCoeffs) for (const k of rotations) need(k, level);
+  if (plan.packed) need(plan.slots, plan.outputLevel);
   return keys;
 }
 

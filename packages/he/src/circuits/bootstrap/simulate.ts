@@ -4,17 +4,18 @@ import { GaussianSource } from '../../cleartext/noise.js';
 import { applyMatrix } from '../linear/index.js';
 import { decodingFactors } from './dft.js';
 import type { BootstrapPlan } from './plan.js';
+import type { BootstrapSteps } from './stages.js';
 
 /**
- * The cleartext twin of raising the modulus: adds random multiples I of q0 to the coefficients, distributed as under an ephemeral
+ * The cleartext twin of the steps that are no circuit. Raising adds random multiples I of q0 to the coefficients, distributed as under an ephemeral
  * secret of the plan's weight, and moves to the highest level.
  * @param seed of the simulation.
  */
-export function simulateRaise(
+export function simulatedSteps(
   ev: CleartextEvaluator,
   plan: BootstrapPlan,
   seed = 7,
-): (low: CleartextCiphertext) => CleartextCiphertext {
+): BootstrapSteps<CleartextCiphertext> {
   const { levels, params } = plan;
   const source = new GaussianSource(seed);
   const all = params.maxSlots;
@@ -25,7 +26,7 @@ export function simulateRaise(
       for (let i = 0; i <= levels.ephemeralWeight; i++) sum += source.uniform() - 0.5;
       return Math.round(sum);
     });
-  return (low) => {
+  const raise = (low: CleartextCiphertext): CleartextCiphertext => {
     const { re, im } = ev.toSlots(low);
     const overflow = stages.reduce((x, stage) => applyMatrix(stage, x, all), {
       re: integers(),
@@ -39,5 +40,6 @@ export function simulateRaise(
     const { noise, scale } = ev.levels;
     const std = noise === null ? 0 : (1.5 * noise.rescaleStd * noise.slotFactor) / scale[levels.top];
     return ev.refreshed(values, levels.top, std);
-  };
+  }; // The evaluator applies the factor of that level itself.
+  return { raise, relabel: (square) => square };
 }

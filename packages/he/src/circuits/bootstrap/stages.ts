@@ -4,9 +4,17 @@ import {
   compileEvalModMask,
   evalModMaskedNew,
   evalModNew,
+  type Relabel,
   releaseEvalModMask,
 } from './eval-mod.js';
 import type { BootstrapFactor, BootstrapPlan } from './plan.js';
+
+/** The two steps that are no circuit: on ciphertexts {@link ciphertextSteps}, in cleartext {@link simulatedSteps}. */
+export interface BootstrapSteps<C> {
+  /** Level 0 to the highest level: q0 times an integer polynomial is added to the phase. */
+  readonly raise: (low: C) => C;
+  readonly relabel: Relabel<C>;
+}
 
 /** A plan with its matrices and masks encoded for one evaluator. */
 export interface CompiledBootstrap {
@@ -78,10 +86,13 @@ export function evalModPartsNew<C extends object>(
   ev: Evaluator<C>,
   parts: readonly C[],
   compiled: CompiledBootstrap,
+  relabel: Relabel<C>,
 ): C[] {
   const { plan, mask } = compiled;
   return parts.map((t) =>
-    mask === null ? evalModNew(ev, t, plan.evalMod) : evalModMaskedNew(ev, t, plan.evalMod, mask),
+    mask === null
+      ? evalModNew(ev, t, plan.evalMod, relabel)
+      : evalModMaskedNew(ev, t, plan.evalMod, mask, relabel),
   );
 }
 
@@ -99,16 +110,16 @@ export function recombineNew<C extends object>(
   });
 }
 
-/** The whole bootstrapping; `raise` is the one step that is not an evaluator's: {@link raiseModulusNew} or its simulation. */
+/** The whole bootstrapping. */
 export function bootstrapNew<C extends object>(
   ev: Evaluator<C>,
   z: C,
   compiled: CompiledBootstrap,
-  raise: (low: C) => C,
+  steps: BootstrapSteps<C>,
 ): C {
   return ev.scope(() => {
     const low = slotsToCoeffsNew(ev, z, compiled);
-    const parts = coeffsToSlotsNew(ev, raise(low), compiled);
-    return recombineNew(ev, evalModPartsNew(ev, parts, compiled), compiled);
+    const parts = coeffsToSlotsNew(ev, steps.raise(low), compiled);
+    return recombineNew(ev, evalModPartsNew(ev, parts, compiled, steps.relabel), compiled);
   });
 }

@@ -1,0 +1,225 @@
+import { describe, expect, it } from 'vitest';
+import { CkksEvaluator } from '../../ckks/index.js';
+import { createReferenceBackend } from '../../ring/index.js';
+import {
+  type Ciphertext,
+  createParameters,
+  EvaluationKey,
+  EvaluationKeySet,
+  insecureBoot,
+  RingContext,
+} from '../../rlwe/index.js';
+import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '../../secret/index.js';
+import { applyMatrix } from '../linear/index.js';
+import { bitReverse, decodingFactors } from './dft.js';
+import {
+  type BootstrapOptions,
+  Bootstrapper,
+  bootstrapKeyList,
+  coeffsToSlotsNew,
+  evalModNew,
+  raiseModulusNew,
+  slotsToCoeffsNew,
+} from './index.js';
+
+interface Values {
+  re: Float64Array;
+  im: Float64Array;
+}
+
+const params = createParameters(insecureBoot(10));
+const all = params.maxSlots;
+const context = new RingContext(
+  params,
+  createReferenceBackend().createRing({ logN: params.logN, primes: params.primes }),
+);
+const secret = SecretKey.generate(params);
+const generator = new KeyGenerator(context, secret);
+const encryptor = new Encryptor(context, secret);
+const decryptor = new Decryptor(context, secret);
+const keys = new EvaluationKeySet(context);
+const ev = new CkksEvaluator(context, keys);
+
+function bootstrapper(options: BootstrapOptions): Bootstrapper {
+  for (const { id, maxLevel } of bootstrapKeyList(params, options)) {
+    if (keys.find(id, maxLevel)?.maxLevel === maxLevel) continue;
+    keys.add(EvaluationKey.expand(context, generator.make(id, maxLevel)));
+  }
+  return new Bootstrapper(ev, options);
+}
+
+const encrypt = (v: { re: Float64Array; im: Float64Array | null }, level: number): Ciphertext =>
+  encryptor.encryptNew(ev.encoder.embed(v, ev.scaleAt(level)), level);
+const decrypt = (c: Ciphertext): Values => ev.encoder.project(decryptor.decrypt(c), c.scale);
+
+function sequence(length: number, seed: number): Values {
+  const at = (i: number, phase: number) => Math.sin(seed + 1.7 * i * i + phase * i);
+  return {
+    re: Float64Array.from({ length }, (_, i) => at(i, 0.3)),
+    im: Float64Array.from({ length }, (_, i) => at(i, 2.1)),
+  };
+}
+
+/** Bits of the rms and of the largest error of a component. */
+function bits(got: Values, want: { re: Float64Array; im: Float64Array | null }) {
+  let sum = 0;
+  let worst = 0;
+  got.re.forEach((v, i) => {
+    const j = i % want.re.length;
+    for (const e of [v - want.re[j], got.im[i] - (want.im?.[j] ?? 0)]) {
+      sum += e * e;
+      worst = Math.max(worst, Math.abs(e));
+    }
+  });
+  return { rms: -Math.log2(Math.sqrt(sum / (2 * got.re.length))), worst: -Math.log2(worst) };
+}
+
+describe('stages on ciphertexts', () => {
+  const boot = bootstrapper({});
+  const { plan, compiled } = boot;
+  const logSlots = Math.log2(all);
+  const z = sequence(all, 1);
+  const low = slotsToCoeffsNew(ev, encrypt(z, plan.levels.bottomLevel), compiled);
+  const raised = raiseModulusNew(ev, low, plan);
+  const modulus = params.levels[0].basis.reduce((q, i) => q * BigInt(params.primes[i]), 1n);
+  /** Phase of the raised ciphertext split in q0*I and the message. */
+  const phase = decryptor.decryptCoefficients(raised);
+  const integers = phase.map(
+    (c) => Number((2n * c + modulus) / (2n * modulus)) - (2n * c < -modulus ? 1 : 0),
+  );
+  const message = phase.map((c, i) => Number(c - BigInt(integers[i]) * modulus) / low.scale);
+
+  it('SlotsToCoeffs puts the slots in the coefficients, bit-reversed', () => {
+    expect(low.level).toBe(0);
+    const coefficients = decryptor.decrypt(low).map((c) => c / low.scale);
+    const order = Array.from({ length: all }, (_, k) => bitReverse(k, logSlots));
+    const got = { re: coefficients.slice(0, all), im: coefficients.slice(all) };
+    const want = {
+      re: Float64Array.from(order, (w) => z.re[w]),
+      im: Float64Array.from(order, (w) => z.im[w]),
+    };
+    expect(bits(got, want).rms).toBeGreaterThan(24);
+  });
+
+  it('raising adds small multiples of q0 and nothing else', () => {
+    const largest = Math.max(...integers.map(Math.abs));
+    expect(largest).toBeGreaterThan(2);
+    expect(largest).toBeLessThanOrEqual(16);
+    const variance = integers.reduce((sum, k) => sum + k * k, 0) / integers.length;
+    expect(Math.sqrt(variance)).toBeGreaterThan(1.5);
+    expect(Math.sqrt(variance)).toBeLessThan(1.85);
+    const before = decryptor.decrypt(low).map((c) => c / low.scale);
+    const worst = before.reduce((m, c, i) => Math.max(m, Math.abs(c - message[i])), 0);
+    expect(-Math.log2(worst)).toBeGreaterThan(30);
+  });
+
+  it('CoeffsToSlots brings both halves to the slots', () => {
+    const [re, im] = coeffsToSlotsNew(ev, raised, compiled);
+    expect(re.level).toBe(plan.levels.evalModTop);
+    const order = Array.from({ length: all }, (_, k) => bitReverse(k, logSlots));
+    const scaled = (c: bigint) => Number(c) / Number(modulus) / plan.levels.range;
+    for (const [half, offset] of [
+      [re, 0],
+      [im, all],
+    ] as const) {
+      const want = Float64Array.from(order, (w) => scaled(phase[w + offset]));
+      expect(bits(decrypt(half), { re: want, im: null }).rms).toBeGreaterThan(38);
+    }
+  });
+
+  it('EvalMod returns the message for every integer', () => {
+    const value = (i: number) => Math.cos(3 * i);
+    const t = Float64Array.from(
+      { length: all },
+      (_, i) => ((i % 31) - 15 + value(i) / 2 ** plan.levels.logMessageRatio) / plan.levels.range,
+    );
+    const out = evalModNew(ev, encrypt({ re: t, im: null }, plan.levels.evalModTop), plan.evalMod, (c) =>
+      ev.relabelNew(c, ev.scaleAt(c.level)),
+    );
+    expect(out.level).toBe(params.freshLevel);
+    const got = decrypt(out);
+    const common = (i: number) => Math.abs((i % 31) - 15) <= 10;
+    const want = got.re.map((v, i) => (common(i) ? value(i) : v));
+    expect(bits(got, { re: want, im: null }).worst).toBeGreaterThan(20);
+    const rare = got.re.map((v, i) => Math.abs(v - value(i)));
+    expect(-Math.log2(Math.max(...rare))).toBeGreaterThan(15);
+  });
+
+  it('are what a refresh is made of, for all kinds of data', () => {
+    const kinds: Record<string, Values> = {
+      random: z,
+      constant: { re: new Float64Array(all).fill(0.75), im: new Float64Array(all).fill(-0.5) },
+      'one-hot': { re: new Float64Array(all), im: new Float64Array(all) },
+      zeros: { re: new Float64Array(all), im: new Float64Array(all) },
+    };
+    kinds['one-hot'].re[37] = 1;
+    for (const [kind, values] of Object.entries(kinds)) {
+      const out = ev.scope(() => boot.refreshNew(encrypt(values, 5)));
+      expect(out.level).toBe(boot.outputLevel);
+      const result = bits(decrypt(out), values);
+      expect(result.rms, kind).toBeGreaterThan(20);
+      expect(result.worst, kind).toBeGreaterThan(18);
+      out.release();
+    }
+  });
+});
+
+describe('Bootstrapper', () => {
+  it.each([{ slots: 256 }, { slots: 32 }, { slots: all, realOnly: true }, { slots: 64, realOnly: true }])(
+    'refreshes %o',
+    async (options) => {
+      const boot = bootstrapper(options);
+      const z = sequence(options.slots, 2);
+      const values = options.realOnly ? { re: z.re, im: null } : z;
+      const out = await boot.refresh(encrypt(values, boot.inputLevel));
+      const result = bits(decrypt(out), values);
+      expect(result.rms).toBeGreaterThan(20);
+      expect(result.worst).toBeGreaterThan(17.5);
+      out.release();
+      boot.release();
+    },
+  );
+
+  it('does not drift over three refreshes and frees what it uses', async () => {
+    const boot = bootstrapper({ slots: 32 });
+    const z = sequence(32, 4);
+    let c = encrypt(z, 4);
+    const before = context.ring.memory().liveBytes;
+    for (let i = 0; i < 3; i++) {
+      const next = await boot.refresh(c);
+      c.release();
+      c = ev.toLevel(next, 4);
+      next.release();
+    }
+    expect(context.ring.memory().liveBytes).toBeLessThanOrEqual(before + 2 ** 16);
+    expect(boot.count).toBe(3);
+    const scaled = decrypt(c);
+    expect(bits(scaled, z).rms).toBeGreaterThan(19);
+    // The sine shrinks by 2^-21 a refresh; anything more would be a wrong scale.
+    let dot = 0;
+    let norm = 0;
+    scaled.re.forEach((v, i) => {
+      dot += v * z.re[i % 32];
+      norm += z.re[i % 32] ** 2;
+    });
+    expect(Math.abs(dot / norm - 1)).toBeLessThan(2 ** -19);
+  });
+
+  it('refuses a ciphertext below its input level, and missing keys', async () => {
+    const boot = bootstrapper({ slots: 32 });
+    await expect(boot.refresh(encrypt(sequence(32, 1), 2))).rejects.toThrow(/HE_LEVEL_EXHAUSTED/);
+    const bare = new CkksEvaluator(context, new EvaluationKeySet(context));
+    expect(() => new Bootstrapper(bare, { slots: 32 })).toThrow(/HE_KEY_MISSING/);
+    expect(() => bootstrapKeyList(params, { slots: 48 })).toThrow(/HE_SLOT_COUNT/);
+  });
+
+  it('agrees with a float evaluation of its own matrices', () => {
+    const z = sequence(all, 9);
+    const decoded = decodingFactors(all, [5, 4]).reduce((x, m) => applyMatrix(m, x, all), z);
+    const order = Array.from({ length: all }, (_, k) => bitReverse(k, Math.log2(all)));
+    const coefficients = Float64Array.from({ length: 2 * all }, (_, i) =>
+      i < all ? z.re[order[i]] : z.im[order[i - all]],
+    );
+    expect(bits(ev.encoder.project(coefficients, 1), decoded).worst).toBeGreaterThan(40);
+  });
+});
