@@ -81,7 +81,7 @@ function dependencyViolations(root, graph) {
   return found;
 }
 
-/** Circles of imports that exist at run time; type-only imports are erased. */
+/** Circles of modules that load each other; type-only imports are erased, lazy ones come later. */
 function cycleViolations(graph) {
   const found = [];
   const state = new Map();
@@ -92,8 +92,8 @@ function cycleViolations(graph) {
       return;
     }
     state.set(path, 'open');
-    for (const { target, typeOnly } of graph.get(path) ?? []) {
-      if (target !== null && !typeOnly && graph.has(target) && target !== path)
+    for (const { target, typeOnly, lazy } of graph.get(path) ?? []) {
+      if (target !== null && !typeOnly && !lazy && graph.has(target) && target !== path)
         visit(target, [...trail, path]);
     }
     state.set(path, 'done');

@@ -65,7 +65,9 @@ new Worker(new URL('./h.js', import.meta.url));
       'g',
       './h.js',
     ]);
-    expect(importsOf(text).filter(({ typeOnly }) => typeOnly)).toEqual([{ specifier: 'b', typeOnly: true }]);
+    expect(importsOf(text).filter(({ typeOnly }) => typeOnly)).toEqual([
+      { specifier: 'b', typeOnly: true, lazy: false },
+    ]);
   });
 });
 

@@ -44,13 +44,14 @@ function withoutComments(text) {
   );
 }
 
-/** Every module that a source text names: `{ specifier, typeOnly }`. */
+/** Every module that a source text names: `{ specifier, typeOnly, lazy }`; a lazy one is loaded later, if at all. */
 export function importsOf(text) {
   const code = withoutComments(text);
-  return patterns.flatMap((pattern) =>
+  return patterns.flatMap((pattern, i) =>
     [...code.matchAll(pattern)].map(([, , typeOnly, specifier]) => ({
       specifier,
       typeOnly: Boolean(typeOnly),
+      lazy: i > 0,
     })),
   );
 }

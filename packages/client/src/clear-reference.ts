@@ -4,6 +4,10 @@ import { argmax, forward, KvCache, type LlamaModel } from '@sotto/model';
 export interface LogitsError {
   readonly maxAbs: number;
   readonly rms: number;
+  /** Distance between the clear model's first and second choice. */
+  readonly clearGap: number;
+  /** Both choose the same token. */
+  readonly sameChoice: boolean;
 }
 
 /** The same question, asked of the clear model next to the encrypted one. */
@@ -33,7 +37,14 @@ export class ClearReference {
       maxAbs = Math.max(maxAbs, difference);
       squares += difference * difference;
     });
-    return { maxAbs, rms: Math.sqrt(squares / logits.length) };
+    const best = argmax(this.#forcedLogits);
+    const second = Math.max(...this.#forcedLogits.filter((_, i) => i !== best));
+    return {
+      maxAbs,
+      rms: Math.sqrt(squares / logits.length),
+      clearGap: this.#forcedLogits[best]! - second,
+      sameChoice: argmax(logits) === best,
+    };
   }
 
   /** The clear model's own next token. */

@@ -1,6 +1,6 @@
 export { ClearReference, type LogitsError } from './clear-reference.js';
 export { Connection, type ConnectionOptions, type Traffic } from './connection.js';
-export { type LocalModel, loadLocalModel, type ModelFiles, modelNameOf, modelPathOf } from './local-model.js';
+export { type LocalModel, loadLocalModel } from './local-model.js';
 export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
 export { type Prompt, TextAssembler, tokenizePrompt } from './prompt.js';
 export {

@@ -1,5 +1,6 @@
 export { checkConfig, headDimOf, kvDimOf, type LlamaConfig } from './config.js';
 export { embeddedModel } from './embedded.js';
+export { type ModelFile, type ModelFiles, readModelFile, readTokenizerFile } from './files.js';
 export {
   argmax,
   embedTokens,

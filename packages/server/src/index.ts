@@ -1,4 +1,5 @@
 export { createApp } from './app.js';
+export { describeBackend } from './engine/backend.js';
 export type {
   BlockHooks,
   BlockResult,

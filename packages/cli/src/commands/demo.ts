@@ -1,0 +1,104 @@
+import { SottoError } from '@sotto/base';
+import { loadLocalModel, Session } from '@sotto/client';
+import { type Answer, printAnswer } from '../answer.js';
+import type { Command } from '../command.js';
+import { exitCodes } from '../exit-codes.js';
+import {
+  machineOf,
+  machineOptions,
+  modelFilesOf,
+  modelOptions,
+  parameterOptions,
+  parametersOf,
+  privateTextOf,
+  questionOptions,
+  refreshOf,
+} from '../options.js';
+import { ProgressRenderer } from '../progress-renderer.js';
+import { demoReport, demoSummary } from '../report.js';
+import { startServerProcess } from '../server-process.js';
+
+const DEFAULT_PUBLIC = 'Once upon a time, there was';
+const DEFAULT_PRIVATE = 'a little girl named Lily. She had a secret';
+
+/** Below this distance between two tokens the clear model itself is undecided. */
+const DECIDED_GAP = 0.1;
+
+function requireRightAnswer(answer: Answer): void {
+  const wrong = answer.tokens.findIndex(
+    ({ clear }) => clear && !clear.error.sameChoice && clear.error.clearGap > DECIDED_GAP,
+  );
+  if (wrong < 0 && Number.isFinite(answer.rmsError)) return;
+  throw new SottoError("The encrypted answer is not the clear model's.", {
+    code: 'RESULT_WRONG',
+    facts: { token: wrong + 1, maxAbsError: answer.maxAbsError, rmsError: answer.rmsError },
+    fix: 'Report this with the output of `sotto doctor --json`.',
+  });
+}
+
+export const command: Command = {
+  name: 'demo',
+  description:
+    'Starts a server process with the model, asks it a prompt of which a part is private, prints the answer as it grows\n' +
+    'next to what the clear model says, then what it cost and what the server saw.',
+  example:
+    'sotto demo --public "Once upon a time, there was" --private "a small dragon" --tokens 2 --refresh client',
+  options: {
+    ...questionOptions,
+    ...parameterOptions,
+    ...modelOptions,
+    ...machineOptions,
+  },
+  async run(options, output) {
+    const machine = machineOf(options);
+    const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
+    const publicText = options.text('public') ?? DEFAULT_PUBLIC;
+    const privateText = await privateTextOf(options, DEFAULT_PRIVATE);
+    const files = modelFilesOf(options);
+    const model = await loadLocalModel(files);
+    const parameters = parametersOf(options);
+    if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
+    const server = await startServerProcess([
+      ...(files.model === undefined ? [] : ['--model', files.model]),
+      '--backend',
+      machine.backend,
+      '--threads',
+      String(machine.threads),
+      ...(parameters === 'secure' ? [] : ['--allow-insecure']),
+    ]);
+    const progress = new ProgressRenderer(output.err, output.interactive);
+    try {
+      output.err(`Server with ${model.name} at ${server.url}, process of its own. Making keys here.\n`);
+      const session = await Session.connect(server.url, {
+        model,
+        refresh: refreshOf(options),
+        parameters,
+        ...machine,
+        onProgress: progress.listener,
+        signal: output.signal,
+      });
+      try {
+        progress.clear();
+        const question = { publicText, privateText, maxTokens, compare: true };
+        output.err(`Public: "${publicText}"  Private: [${privateText}]\n`);
+        const answer = await printAnswer(session, question, output, progress);
+        const report = demoReport(session, answer, machine.threads);
+        if (!options.flag('json')) {
+          output.out(
+            `\n${publicText} [${privateText}]${answer.text}\n\n${demoSummary(session, answer, report)}`,
+          );
+        } else {
+          output.err(`\n${demoSummary(session, answer, report)}`);
+          output.out(`${JSON.stringify(report)}\n`);
+        }
+        requireRightAnswer(answer);
+        return exitCodes.ok;
+      } finally {
+        await session.close().catch(() => {});
+      }
+    } finally {
+      progress.clear();
+      await server.stop();
+    }
+  },
+};

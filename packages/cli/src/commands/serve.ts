@@ -1,0 +1,57 @@
+import { readModelFile } from '@sotto/model';
+import { describeBackend, describeModel, lineLogger, serve, silentLogger } from '@sotto/server';
+import type { Command } from '../command.js';
+import { exitCodes } from '../exit-codes.js';
+import { machineOf, machineOptions, modelFilesOf, modelOptions } from '../options.js';
+
+/** Resolves when the server is to stop: Ctrl-C, or the end of standard input if that was asked for. */
+function stopped(signal: AbortSignal, withStdin: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve());
+    if (!withStdin) return;
+    process.stdin.on('end', () => resolve());
+    process.stdin.on('close', () => resolve());
+    process.stdin.resume();
+  });
+}
+
+export const command: Command = {
+  name: 'serve',
+  description:
+    'Runs the server: it holds the model, computes on encrypted prompts and never sees a secret key.\n' +
+    'It listens on this machine only, unless --host says otherwise; put TLS in front of it then.',
+  example: 'sotto serve --port 8417',
+  options: {
+    port: { value: 'N', default: '8417', help: 'Port to listen on; 0 lets the system choose.' },
+    host: { value: 'ADDRESS', default: '127.0.0.1', help: 'Address to listen on.' },
+    ...modelOptions,
+    ...machineOptions,
+    sessions: { value: 'N', default: '1', help: 'Sessions at a time; each holds its keys in memory.' },
+    'allow-insecure': { help: 'Accept insecure toy parameters, for tests.' },
+    'stop-with-stdin': { help: 'Stop when standard input ends.' },
+    quiet: { help: 'Write no log.' },
+  },
+  async run(options, output) {
+    const machine = machineOf(options);
+    const { name, path, license, weights } = await readModelFile(modelFilesOf(options));
+    const server = await serve({
+      model: describeModel(weights, { name, license, backend: describeBackend(machine) }),
+      modelPath: path,
+      ...machine,
+      host: options.required('host'),
+      port: options.integer('port', 0, 65535)!,
+      maxSessions: options.integer('sessions', 1, 64)!,
+      allowInsecure: options.flag('allow-insecure'),
+      log: options.flag('quiet') ? silentLogger : lineLogger((line) => output.err(line)),
+    });
+    output.out(
+      options.flag('json')
+        ? `${JSON.stringify({ url: server.url, model: name, modelDigest: weights.digest })}\n`
+        : `Serving ${name} at ${server.url}\n`,
+    );
+    await stopped(output.signal, options.flag('stop-with-stdin'));
+    await server.close();
+    return exitCodes.ok;
+  },
+};

@@ -1,0 +1,64 @@
+import { availableParallelism } from 'node:os';
+import type { ParameterChoice, RefreshMode } from '@sotto/protocol';
+import type { OptionSpecs, Options } from './command.js';
+
+export const modelOptions: OptionSpecs = {
+  model: { value: 'PATH', help: 'Weights in llama2.c format; the embedded stories260K when absent.' },
+  tokenizer: { value: 'PATH', help: 'Tokenizer in llama2.c format; that of the embedded model when absent.' },
+};
+
+export const machineOptions: OptionSpecs = {
+  backend: {
+    choices: ['auto', 'native', 'wasm'],
+    value: 'NAME',
+    default: 'auto',
+    help: 'Kernels to compute with.',
+  },
+  threads: { value: 'N', help: 'Threads to compute with; all cores when absent.' },
+};
+
+export const questionOptions: OptionSpecs = {
+  public: { value: 'TEXT', help: 'Part of the prompt that the server may read.' },
+  private: {
+    value: 'TEXT',
+    help: 'Part of the prompt that leaves this process encrypted only; - reads standard input.',
+  },
+  tokens: { value: 'N', help: 'Tokens of the answer.' },
+  refresh: {
+    choices: ['bootstrap', 'client'],
+    value: 'WHO',
+    default: 'bootstrap',
+    help: 'Who restores ciphertexts: the server alone, or this client.',
+  },
+};
+
+export const parameterOptions: OptionSpecs = {
+  params: {
+    choices: ['secure', 'insecure-toy'],
+    value: 'NAME',
+    default: 'secure',
+    help: 'Encryption parameters; insecure-toy protects nothing and is for tests.',
+  },
+};
+
+export const machineOf = (options: Options) => ({
+  backend: options.text('backend') ?? 'auto',
+  threads: options.integer('threads', 1, 256) ?? availableParallelism(),
+});
+
+export const modelFilesOf = (options: Options) => ({
+  model: options.text('model'),
+  tokenizer: options.text('tokenizer'),
+});
+
+export const refreshOf = (options: Options) => options.required('refresh') as RefreshMode;
+export const parametersOf = (options: Options) => options.required('params') as ParameterChoice;
+
+/** The private text; `-` stands for standard input, which no process list or shell history shows. */
+export async function privateTextOf(options: Options, fallback?: string): Promise<string> {
+  const text = options.text('private') ?? fallback ?? options.required('private');
+  if (text !== '-') return text;
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces).toString('utf8').trim();
+}

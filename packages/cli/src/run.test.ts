@@ -1,0 +1,122 @@
+import { SottoError } from '@sotto/base';
+import { describe, expect, it } from 'vitest';
+import { exitCodeOf } from './exit-codes.js';
+import { duration, ProgressRenderer, progressText } from './progress-renderer.js';
+import { run } from './run.js';
+
+async function sotto(...args: string[]) {
+  let out = '';
+  let err = '';
+  const code = await run(args, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    interactive: false,
+    signal: new AbortController().signal,
+  });
+  return { code, out, err };
+}
+
+const names = ['demo', 'serve', 'ask', 'doctor'];
+
+describe('help', () => {
+  it('lists the commands', async () => {
+    const { code, out } = await sotto('--help');
+    expect(code).toBe(0);
+    for (const name of names) expect(out).toMatch(new RegExp(`^  ${name} +\\S`, 'm'));
+    expect((await sotto()).code).toBe(2);
+  });
+
+  it.each(names)('shows options and an example of %s', async (name) => {
+    const { code, out } = await sotto(name, '--help');
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: sotto ${name}`);
+    expect(out).toMatch(/Example:\n {2}sotto /);
+    expect(out).toContain('--json');
+  });
+});
+
+describe('a wrong command line', () => {
+  it.each([
+    [['nothing'], 'USAGE_COMMAND'],
+    [['demo', '--privat', 'canary words'], 'USAGE_ARGUMENTS'],
+    [['demo', 'canary words'], 'USAGE_ARGUMENTS'],
+    [['demo', '--private'], 'USAGE_ARGUMENTS'],
+    [['demo', '--tokens', 'canary'], 'USAGE_NUMBER'],
+    [['demo', '--tokens', '0'], 'USAGE_NUMBER'],
+    [['serve', '--port', '70000'], 'USAGE_NUMBER'],
+    [['demo', '--refresh', 'canary'], 'USAGE_CHOICE'],
+    [['demo', '--backend', 'canary'], 'USAGE_CHOICE'],
+    [['ask'], 'USAGE_MISSING'],
+  ])('%j gives exit code 2 and does not repeat what was typed', async (args, code) => {
+    const result = await sotto(...args, '--json');
+    expect(result.code).toBe(2);
+    expect(result.err).toContain(`Code: ${code}`);
+    expect(result.err).not.toContain('canary');
+    expect(JSON.parse(result.out.trim().split('\n').at(-1)!)).toMatchObject({ error: { code } });
+  });
+});
+
+describe('exit codes', () => {
+  it('tell bad input from an absent server', async () => {
+    expect((await sotto('demo', '--model', '/nowhere.bin')).code).toBe(3);
+    expect((await sotto('serve', '--model', new URL(import.meta.url).pathname)).code).toBe(3);
+    expect((await sotto('ask', '--private', 'x', '--server', 'http://127.0.0.1:9')).code).toBe(5);
+  }, 30_000);
+
+  it('have a class for every kind of error', () => {
+    const of = (code: string) => exitCodeOf(new SottoError('x', { code }));
+    expect(of('USAGE_CHOICE')).toBe(2);
+    expect(of('DATA_TRUNCATED')).toBe(3);
+    expect(of('PROMPT_TOO_LONG')).toBe(3);
+    expect(of('MODEL_MISMATCH')).toBe(3);
+    expect(of('BACKEND_UNAVAILABLE')).toBe(4);
+    expect(of('MEMORY_INSUFFICIENT')).toBe(4);
+    expect(of('SERVER_ADDRESS')).toBe(4);
+    expect(of('SERVER_UNREACHABLE')).toBe(5);
+    expect(of('WORKER_LOST')).toBe(5);
+    expect(of('RESULT_WRONG')).toBe(6);
+    expect(exitCodeOf(new Error('x'))).toBe(1);
+    expect(exitCodeOf(new DOMException('x', 'AbortError'))).toBe(130);
+  });
+});
+
+describe('progress', () => {
+  const event = {
+    phase: 'keys',
+    label: 'galois',
+    done: 50e6,
+    total: 200e6,
+    unit: 'bytes',
+    elapsedMs: 1,
+    remainingMs: 95_500,
+  };
+
+  it('shows share, amount, time left and what is being done', () => {
+    expect(progressText(event)).toBe(
+      'keys     [######..................] 50.0 MB of 200.0 MB, 96 s left  galois',
+    );
+    expect(progressText({ ...event, unit: 'operations', done: 199e6, label: 'layer 2' })).toMatch(
+      / 99 %.*layer 2$/,
+    );
+    expect(duration(1234)).toBe('1.2 s');
+    expect(duration(125_000)).toBe('2 min 05 s');
+  });
+
+  it('is throttled to lines when it is piped, and redrawn in place on a terminal', () => {
+    const lines: string[] = [];
+    const piped = new ProgressRenderer((text) => lines.push(text), false);
+    for (let i = 1; i <= 1000; i++) piped.listener({ ...event, done: i, total: 1000 });
+    expect(lines).toHaveLength(2);
+    expect(lines.join('')).not.toContain('\x1b');
+    const drawn: string[] = [];
+    const terminal = new ProgressRenderer((text) => drawn.push(text), true, 40);
+    for (let i = 1; i <= 1000; i++) terminal.listener({ ...event, done: i, total: 1000 });
+    terminal.clear();
+    expect(drawn.length).toBeLessThan(10);
+    expect(drawn.every((text) => text.startsWith('\r\x1b[2K') && text.length < 50)).toBe(true);
+  });
+});
