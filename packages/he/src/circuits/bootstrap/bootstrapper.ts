@@ -4,13 +4,7 @@ import type { Ciphertext } from '../../rlwe/index.js';
 import type { Refresher } from '../../scheme/evaluator.js';
 import { type BootstrapOptions, type BootstrapPlan, planBootstrap } from './plan.js';
 import { ciphertextSteps } from './raise.js';
-import {
-  type BootstrapSteps,
-  bootstrapNew,
-  type CompiledBootstrap,
-  compileBootstrap,
-  releaseBootstrap,
-} from './stages.js';
+import { bootstrapNew, type CompiledBootstrap, compileBootstrap, releaseBootstrap } from './stages.js';
 
 /**
  * Non-interactive refresh. Needs the keys of {@link bootstrapKeyList} in the evaluator when it is made; encodes its matrices then.
@@ -26,8 +20,7 @@ export class Bootstrapper implements Refresher<Ciphertext> {
   readonly range = 1;
   count = 0;
   readonly #evaluator: CkksEvaluator;
-  readonly #compiled: CompiledBootstrap;
-  readonly #steps: BootstrapSteps<Ciphertext>;
+  readonly #compiled: CompiledBootstrap<Ciphertext>;
 
   /** @throws SottoError `HE_NO_BOOTSTRAP`, `HE_SLOT_COUNT`, `HE_KEY_MISSING`. */
   constructor(evaluator: CkksEvaluator, options: BootstrapOptions = {}) {
@@ -35,12 +28,11 @@ export class Bootstrapper implements Refresher<Ciphertext> {
     this.outputLevel = this.plan.outputLevel;
     this.inputLevel = this.plan.levels.bottomLevel;
     this.#evaluator = evaluator;
-    this.#compiled = compileBootstrap(evaluator, this.plan);
-    this.#steps = ciphertextSteps(evaluator, this.plan);
+    this.#compiled = compileBootstrap(evaluator, this.plan, ciphertextSteps(evaluator, this.plan));
   }
 
   /** The encoded matrices, for running single stages. */
-  get compiled(): CompiledBootstrap {
+  get compiled(): CompiledBootstrap<Ciphertext> {
     return this.#compiled;
   }
 
@@ -53,7 +45,7 @@ export class Bootstrapper implements Refresher<Ciphertext> {
         fix: 'Refresh one operation earlier.',
       });
     }
-    const out = bootstrapNew(this.#evaluator, a, this.#compiled, this.#steps);
+    const out = bootstrapNew(this.#evaluator, a, this.#compiled);
     this.count++;
     return out;
   }

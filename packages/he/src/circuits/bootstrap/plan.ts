@@ -1,28 +1,34 @@
 import { SottoError } from '@sotto/base';
 import type { EvaluationKeyId } from '../../rlwe/key-plan.js';
 import type { BootstrapLevels, Parameters } from '../../rlwe/parameters.js';
-import { splitBabyGiant } from '../../scheme/baby-giant.js';
 import type { DiagonalMatrix, SlotVector } from '../../scheme/evaluator.js';
 import { smallestPeriod } from '../linear/index.js';
 import { decodingFactors, encodingFactors, splitRadices } from './dft.js';
 import { EVAL_MOD_LEVELS, type EvalModSpec } from './eval-mod.js';
 import { EVAL_MOD_BOUND, evalModCoefficients, evalModRange } from './eval-mod-table.js';
 import { logFailureProbability } from './failure.js';
+import { offsetsToInput, offsetsToOutput, type StridedFactor } from './offsets.js';
 
 export interface BootstrapOptions {
   /** Complex slots in use: data repeat with this period. A power of two from 16; all slots when absent. Fewer are faster. */
   readonly slots?: number;
   /** The slots are real: half the EvalMod work. Imaginary parts are lost. */
   readonly realOnly?: boolean;
+  /** Baby steps of a CoeffsToSlots factor, 2..16: about as many large keys a factor; more are faster. 4 when absent. */
+  readonly babySteps?: number;
 }
 
 /** One factor of a transform between slots and coefficients. */
 export interface BootstrapFactor {
   /** Level of its input. */
   readonly level: number;
+  /** Diagonals at 0, stride, .. (count - 1) * stride. */
   readonly matrix: DiagonalMatrix;
-  /** Baby steps of its evaluation. */
+  readonly stride: number;
+  readonly count: number;
+  /** Multiples of the stride by which the input is rotated. */
   readonly babySteps: number;
+  /** Rotations whose keys Horner's rule needs. */
   readonly rotations: readonly number[];
 }
 
@@ -34,12 +40,18 @@ export interface BootstrapPlan {
   readonly realOnly: boolean;
   /** Real and imaginary parts share one ciphertext in EvalMod: possible when they fit side by side. */
   readonly packed: boolean;
+  /** Rotation of the input that makes up for the offsets of all factors; 0 for none. */
+  readonly preRotation: number;
+  /** The coefficients between SlotsToCoeffs and CoeffsToSlots are those of the slots rotated by this. */
+  readonly innerRotation: number;
   readonly slotsToCoeffs: readonly BootstrapFactor[];
   readonly coeffsToSlots: readonly BootstrapFactor[];
   /** Rotations of the trace onto the subring of the data, after the first CoeffsToSlots factor. */
   readonly trace: readonly number[];
   readonly traceLevel: number;
   readonly evalMod: EvalModSpec;
+  /** The mask (1 | i) that unpacks real and imaginary parts, as angles, when packed. */
+  readonly maskAngles: Float64Array | null;
   /** Level of the result. */
   readonly outputLevel: number;
   /** log2 of the probability that one bootstrapping loses a slot. */
@@ -48,9 +60,15 @@ export interface BootstrapPlan {
 
 const MIN_SLOTS = 16;
 
-function factor(level: number, matrix: DiagonalMatrix, slots: number): BootstrapFactor {
-  const split = splitBabyGiant([...matrix.diagonals.keys()], slots);
-  return { level, matrix, babySteps: split.babySteps, rotations: split.rotations };
+/** Keys for the lowest levels are small, so there are many. */
+const SLOTS_TO_COEFFS_BABY_STEPS = 8;
+
+function factor(level: number, strided: StridedFactor, mostBabySteps: number): BootstrapFactor {
+  const { stride, count } = strided;
+  const babySteps = Math.min(mostBabySteps, count);
+  const rotations = Array.from({ length: babySteps - 1 }, (_, j) => (j + 1) * stride);
+  if (count > babySteps) rotations.push(babySteps * stride);
+  return { ...strided, level, babySteps, rotations };
 }
 
 /** Rows n..2n-1 times -i: real and imaginary part of a slot then come out n slots apart. */
@@ -69,6 +87,14 @@ function packRows(matrix: DiagonalMatrix, n: number): DiagonalMatrix {
     diagonals.set(k, smallestPeriod({ re, im }));
   }
   return { diagonals };
+}
+
+/** Angles of (1 | i), rotated like the packed slots are. */
+function maskAngles(n: number, offset: number): Float64Array {
+  const size = 2 * n;
+  return Float64Array.from({ length: size }, (_, i) =>
+    (((i - offset) % size) + size) % size < n ? 0 : Math.PI / 2,
+  );
 }
 
 /**
@@ -114,16 +140,27 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
   const sparse = slots < params.maxSlots;
   const packed = sparse && !realOnly;
 
+  const babySteps = options.babySteps ?? 4;
+  if (![2, 4, 8, 16].includes(babySteps)) {
+    throw new SottoError('Baby steps must be 2, 4, 8 or 16.', {
+      code: 'HE_BABY_STEPS',
+      facts: { babySteps },
+      fix: 'Leave the choice open, or take 8 for speed and 2 for few keys.',
+    });
+  }
+
   const down = splitRadices(logSlots, levels.bottomLevel, 'decoding');
-  const slotsToCoeffs = decodingFactors(slots, down).map((matrix, i) =>
-    factor(levels.bottomLevel - i, matrix, slots),
+  const decoding = offsetsToInput(decodingFactors(slots, down), slots);
+  const slotsToCoeffs = decoding.factors.map((f, i) =>
+    factor(levels.bottomLevel - i, f, SLOTS_TO_COEFFS_BABY_STEPS),
   );
   const count = levels.top - levels.evalModTop;
   const up = splitRadices(logSlots, count, 'encoding');
   // 1/N: n for the factors, N/2n for the trace, 2 for a sum of conjugates.
-  const encoding = encodingFactors(slots, up, params.n ** (-1 / count));
-  if (packed) encoding[count - 1] = packRows(encoding[count - 1], slots);
-  const coeffsToSlots = encoding.map((matrix, i) => factor(levels.top - i, matrix, slots));
+  const matrices = encodingFactors(slots, up, params.n ** (-1 / count));
+  if (packed) matrices[count - 1] = packRows(matrices[count - 1], slots);
+  const encoding = offsetsToOutput(matrices, slots);
+  const coeffsToSlots = encoding.factors.map((f, i) => factor(levels.top - i, f, babySteps));
 
   const trace: number[] = [];
   for (let k = slots; k < params.maxSlots; k *= 2) trace.push(k);
@@ -133,6 +170,8 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
     slots,
     realOnly,
     packed,
+    preRotation: (((decoding.offset + encoding.offset) % slots) + slots) % slots,
+    innerRotation: ((encoding.offset % slots) + slots) % slots,
     slotsToCoeffs,
     coeffsToSlots,
     trace,
@@ -143,6 +182,7 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
       outputFactor: levels.evalModOutputScale / params.levels[levels.residualTop].scale,
       level: levels.evalModTop,
     },
+    maskAngles: packed ? maskAngles(slots, encoding.offset) : null,
     outputLevel: levels.residualTop,
     logFailureProbability: logFailureProbability(levels.ephemeralWeight, slots, EVAL_MOD_BOUND),
   };
@@ -188,6 +228,7 @@ export function bootstrapKeys(plan: BootstrapPlan): BootstrapKey[] {
   for (const { rotations, level } of plan.coeffsToSlots) for (const k of rotations) need(k, level);
   for (const k of plan.trace) need(k, plan.traceLevel);
   for (const { rotations, level } of plan.slotsToCoeffs) for (const k of rotations) need(k, level);
+  need(plan.preRotation, levels.bottomLevel);
   if (plan.packed) need(plan.slots, plan.outputLevel);
   return keys;
 }

@@ -1,6 +1,7 @@
 import { SottoError } from '@sotto/base';
 import type { CkksEvaluator } from '../../ckks/index.js';
 import { Ciphertext } from '../../rlwe/index.js';
+import { HornerTransform, hornerTransformNew } from './horner.js';
 import type { BootstrapPlan } from './plan.js';
 import type { BootstrapSteps } from './stages.js';
 
@@ -51,5 +52,8 @@ export function ciphertextSteps(ev: CkksEvaluator, plan: BootstrapPlan): Bootstr
   return {
     raise: (low) => raiseModulusNew(ev, low, plan),
     relabel: (square) => ev.relabelNew(square, ev.scaleAt(square.level)),
+    compile: (factor) => new HornerTransform(ev, factor),
+    transform: (x, factor) => hornerTransformNew(ev, x, factor as HornerTransform),
+    release: (factor) => (factor as HornerTransform).release(),
   };
 }

@@ -41,5 +41,12 @@ export function simulatedSteps(
     const std = noise === null ? 0 : (1.5 * noise.rescaleStd * noise.slotFactor) / scale[levels.top];
     return ev.refreshed(values, levels.top, std);
   }; // The evaluator applies the factor of that level itself.
-  return { raise, relabel: (square) => square };
+  return {
+    raise,
+    relabel: (square) => square,
+    compile: ({ matrix, level, stride, babySteps }) =>
+      ev.compileTransform(matrix, { level, babySteps: stride * babySteps }),
+    transform: (x, factor) => ev.transformNew(x, factor),
+    release: (factor) => ev.releaseTransform(factor),
+  };
 }

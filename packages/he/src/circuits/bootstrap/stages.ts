@@ -9,53 +9,65 @@ import {
 } from './eval-mod.js';
 import type { BootstrapFactor, BootstrapPlan } from './plan.js';
 
-/** The two steps that are no circuit: on ciphertexts {@link ciphertextSteps}, in cleartext {@link simulatedSteps}. */
+/** What a circuit alone cannot do, or not well: on ciphertexts {@link ciphertextSteps}, in cleartext {@link simulatedSteps}. */
 export interface BootstrapSteps<C> {
   /** Level 0 to the highest level: q0 times an integer polynomial is added to the phase. */
   readonly raise: (low: C) => C;
   readonly relabel: Relabel<C>;
+  /** Encodes one factor. */
+  readonly compile: (factor: BootstrapFactor) => LinearTransform;
+  /** Applies it. 1 level. */
+  readonly transform: (x: C, factor: LinearTransform) => C;
+  readonly release: (factor: LinearTransform) => void;
 }
 
 /** A plan with its matrices and masks encoded for one evaluator. */
-export interface CompiledBootstrap {
+export interface CompiledBootstrap<C> {
   readonly plan: BootstrapPlan;
+  readonly steps: BootstrapSteps<C>;
   readonly slotsToCoeffs: readonly LinearTransform[];
   readonly coeffsToSlots: readonly LinearTransform[];
   readonly mask: CompiledEvalModMask | null;
 }
 
 /** Encodes the matrices of a plan, once for any number of bootstrappings. */
-export function compileBootstrap<C extends object>(ev: Evaluator<C>, plan: BootstrapPlan): CompiledBootstrap {
-  const compile = ({ matrix, level, babySteps }: BootstrapFactor): LinearTransform =>
-    ev.compileTransform(matrix, { level, babySteps });
-  const { slots } = plan;
-  const angles = Float64Array.from({ length: 2 * slots }, (_, i) => (i < slots ? 0 : Math.PI / 2));
+export function compileBootstrap<C extends object>(
+  ev: Evaluator<C>,
+  plan: BootstrapPlan,
+  steps: BootstrapSteps<C>,
+): CompiledBootstrap<C> {
   return {
     plan,
-    slotsToCoeffs: plan.slotsToCoeffs.map(compile),
-    coeffsToSlots: plan.coeffsToSlots.map(compile),
-    mask: plan.packed ? compileEvalModMask(ev, plan.evalMod, angles) : null,
+    steps,
+    slotsToCoeffs: plan.slotsToCoeffs.map(steps.compile),
+    coeffsToSlots: plan.coeffsToSlots.map(steps.compile),
+    mask: plan.maskAngles === null ? null : compileEvalModMask(ev, plan.evalMod, plan.maskAngles),
   };
 }
 
 /** Frees what {@link compileBootstrap} encoded. */
-export function releaseBootstrap<C extends object>(ev: Evaluator<C>, compiled: CompiledBootstrap): void {
-  for (const transform of [...compiled.slotsToCoeffs, ...compiled.coeffsToSlots])
-    ev.releaseTransform(transform);
+export function releaseBootstrap<C extends object>(ev: Evaluator<C>, compiled: CompiledBootstrap<C>): void {
+  for (const transform of [...compiled.slotsToCoeffs, ...compiled.coeffsToSlots]) {
+    compiled.steps.release(transform);
+  }
   if (compiled.mask !== null) releaseEvalModMask(ev, compiled.mask);
 }
 
 /**
- * Slots z to coefficients: the result's polynomial has Re z and Im z (bit-reversed) as coefficients, at level 0, whose scale is
- * q0 / ratio. From any level down to the bottom level.
+ * Slots z to coefficients: the result's polynomial has Re z and Im z (z rotated by the plan's innerRotation, bit-reversed) as
+ * coefficients, at level 0, whose scale is q0 / ratio. From any level down to the bottom level.
  */
-export function slotsToCoeffsNew<C extends object>(ev: Evaluator<C>, z: C, compiled: CompiledBootstrap): C {
-  return ev.scope(() =>
-    compiled.slotsToCoeffs.reduce(
-      (x, transform) => ev.transformNew(x, transform),
-      ev.toLevel(z, compiled.plan.levels.bottomLevel),
-    ),
-  );
+export function slotsToCoeffsNew<C extends object>(
+  ev: Evaluator<C>,
+  z: C,
+  compiled: CompiledBootstrap<C>,
+): C {
+  const { plan, steps } = compiled;
+  return ev.scope(() => {
+    const low = ev.toLevel(z, plan.levels.bottomLevel);
+    const turned = plan.preRotation === 0 ? low : ev.rotateNew(low, plan.preRotation);
+    return compiled.slotsToCoeffs.reduce((x, factor) => steps.transform(x, factor), turned);
+  });
 }
 
 /**
@@ -65,13 +77,13 @@ export function slotsToCoeffsNew<C extends object>(ev: Evaluator<C>, z: C, compi
 export function coeffsToSlotsNew<C extends object>(
   ev: Evaluator<C>,
   raised: C,
-  compiled: CompiledBootstrap,
+  compiled: CompiledBootstrap<C>,
 ): C[] {
   const { plan } = compiled;
   return ev.scope(() => {
     let u = raised;
-    compiled.coeffsToSlots.forEach((transform, i) => {
-      u = ev.transformNew(u, transform);
+    compiled.coeffsToSlots.forEach((factor, i) => {
+      u = compiled.steps.transform(u, factor);
       if (i === 0) for (const k of plan.trace) u = ev.addNew(u, ev.rotateNew(u, k));
     });
     const conjugate = ev.conjugateNew(u);
@@ -85,10 +97,10 @@ export function coeffsToSlotsNew<C extends object>(
 export function evalModPartsNew<C extends object>(
   ev: Evaluator<C>,
   parts: readonly C[],
-  compiled: CompiledBootstrap,
-  relabel: Relabel<C>,
+  compiled: CompiledBootstrap<C>,
 ): C[] {
   const { plan, mask } = compiled;
+  const { relabel } = compiled.steps;
   return parts.map((t) =>
     mask === null
       ? evalModNew(ev, t, plan.evalMod, relabel)
@@ -100,7 +112,7 @@ export function evalModPartsNew<C extends object>(
 export function recombineNew<C extends object>(
   ev: Evaluator<C>,
   parts: readonly C[],
-  compiled: CompiledBootstrap,
+  compiled: CompiledBootstrap<C>,
 ): C {
   const { plan } = compiled;
   return ev.scope(() => {
@@ -111,15 +123,10 @@ export function recombineNew<C extends object>(
 }
 
 /** The whole bootstrapping. */
-export function bootstrapNew<C extends object>(
-  ev: Evaluator<C>,
-  z: C,
-  compiled: CompiledBootstrap,
-  steps: BootstrapSteps<C>,
-): C {
+export function bootstrapNew<C extends object>(ev: Evaluator<C>, z: C, compiled: CompiledBootstrap<C>): C {
   return ev.scope(() => {
     const low = slotsToCoeffsNew(ev, z, compiled);
-    const parts = coeffsToSlotsNew(ev, steps.raise(low), compiled);
-    return recombineNew(ev, evalModPartsNew(ev, parts, compiled, steps.relabel), compiled);
+    const parts = coeffsToSlotsNew(ev, compiled.steps.raise(low), compiled);
+    return recombineNew(ev, evalModPartsNew(ev, parts, compiled), compiled);
   });
 }
