@@ -51,3 +51,4 @@ export {
   serializeEvaluationKey,
   serializeSeededCiphertext,
 } from './serialize.js';
+export { evaluationKeyPlan, evaluationKeyWireBytes } from './wire-size.js';

@@ -1,0 +1,74 @@
+import { Encoder } from '@sotto/he/ckks';
+import type { Backend } from '@sotto/he/ring';
+import {
+  deserializeCiphertext,
+  type EvaluationKeyId,
+  type Parameters,
+  RingContext,
+  serializeEvaluationKey,
+  serializeSeededCiphertext,
+} from '@sotto/he/rlwe';
+import type { SlotVector } from '@sotto/he/scheme';
+import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '@sotto/he/secret';
+
+/** The secret key with everything that uses it. Only bytes that are safe to send come out, besides decrypted slots. */
+export class Vault {
+  readonly params: Parameters;
+  readonly #context: RingContext;
+  readonly #secret: SecretKey;
+  readonly #generator: KeyGenerator;
+  readonly #encryptor: Encryptor;
+  readonly #decryptor: Decryptor;
+  readonly #encoder: Encoder;
+
+  /** Makes a fresh secret. */
+  constructor(params: Parameters, backend: Backend) {
+    this.params = params;
+    this.#context = new RingContext(params, backend.createRing({ logN: params.logN, primes: params.primes }));
+    this.#secret = SecretKey.generate(params);
+    this.#generator = new KeyGenerator(this.#context, this.#secret);
+    this.#encryptor = new Encryptor(this.#context, this.#secret);
+    this.#decryptor = new Decryptor(this.#context, this.#secret);
+    this.#encoder = new Encoder(params.n);
+  }
+
+  /** One evaluation key, serialised. */
+  makeKey(id: EvaluationKeyId, maxLevel: number): Uint8Array {
+    return serializeEvaluationKey(this.#generator.make(id, maxLevel));
+  }
+
+  /** A fresh ciphertext, serialised. */
+  encrypt(values: SlotVector, level = this.params.freshLevel): Uint8Array {
+    const { scale } = this.#context.level(level);
+    return this.#seal(this.#encoder.embed(values, scale), level);
+  }
+
+  /** @param slots period of the values. */
+  decrypt(bytes: Uint8Array, slots?: number): { re: Float64Array; im: Float64Array } {
+    using ciphertext = deserializeCiphertext(this.#context, bytes);
+    return this.#encoder.project(this.#decryptor.decrypt(ciphertext), ciphertext.scale, slots);
+  }
+
+  /**
+   * Decrypts and encrypts anew at the fresh level. What goes back is a fresh encryption of values that the client alone knows,
+   * so no flooding is needed; it would be if decrypted values themselves were ever sent.
+   */
+  refresh(bytes: Uint8Array): Uint8Array {
+    const level = this.params.freshLevel;
+    using ciphertext = deserializeCiphertext(this.#context, bytes);
+    const factor = this.#context.level(level).scale / ciphertext.scale;
+    const coefficients = this.#decryptor.decrypt(ciphertext);
+    for (let i = 0; i < coefficients.length; i++) coefficients[i]! *= factor;
+    return this.#seal(coefficients, level);
+  }
+
+  /** Overwrites the secret and frees the ring. */
+  dispose(): void {
+    this.#secret.dispose();
+    this.#context.ring.dispose();
+  }
+
+  #seal(coefficients: Float64Array, level: number): Uint8Array {
+    return serializeSeededCiphertext(this.#encryptor.encryptSeeded(coefficients, level));
+  }
+}
