@@ -5,6 +5,7 @@ import type { RowMemory } from './row-memory.js';
 
 export const MIN_LOG_N = 4;
 export const MAX_LOG_N = 17;
+export const MAX_PRIMES = 512;
 /** Source primes of {@link Ring.extend}. */
 export const MAX_EXTEND_PRIMES = 16;
 /** Primes divided out by {@link Ring.divideRound}. */
@@ -60,7 +61,12 @@ export function checkRingOptions({ logN, primes }: RingOptions): void {
   if (!Number.isInteger(logN) || logN < MIN_LOG_N || logN > MAX_LOG_N) {
     fail('The ring degree is not supported.', 'HE_RING_DEGREE', { logN, least: MIN_LOG_N, most: MAX_LOG_N });
   }
-  if (primes.length === 0) fail('A ring needs at least one prime.', 'HE_RING_PRIME', { count: 0 });
+  if (primes.length < 1 || primes.length > MAX_PRIMES) {
+    fail('The number of primes is not supported.', 'HE_RING_PRIME', {
+      count: primes.length,
+      most: MAX_PRIMES,
+    });
+  }
   const seen = new Set<number>();
   for (const prime of primes) {
     if (!isPrime(prime) || (prime - 1) % 2 ** (logN + 1) !== 0 || seen.has(prime)) {

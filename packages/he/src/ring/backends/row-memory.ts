@@ -28,6 +28,7 @@ export class RowMemory {
   #left = new Int32Array(64);
   /** Row of a run start -> rows. */
   readonly #runs = new Map<number, number>();
+  readonly #uncounted = new Set<number>();
   #end = 0;
   #liveRows = 0;
   #peakRows = 0;
@@ -36,8 +37,11 @@ export class RowMemory {
     this.#options = options;
   }
 
-  /** @throws HE_OUT_OF_MEMORY */
-  alloc(rows: number): Ptr {
+  /**
+   * @param counted false for the backend's own tables, which {@link use} leaves out.
+   * @throws HE_OUT_OF_MEMORY
+   */
+  alloc(rows: number, counted = true): Ptr {
     if (!Number.isSafeInteger(rows) || rows < 1) {
       throw new SottoError('An allocation needs a positive number of rows.', {
         code: 'HE_RING_ARGUMENT',
@@ -47,8 +51,10 @@ export class RowMemory {
     const row = this.#take(rows);
     this.#runs.set(row, rows);
     for (let i = 0; i < rows; i++) this.#left[row + i] = rows - i;
-    this.#liveRows += rows;
-    this.#peakRows = Math.max(this.#peakRows, this.#liveRows);
+    if (counted) {
+      this.#liveRows += rows;
+      this.#peakRows = Math.max(this.#peakRows, this.#liveRows);
+    } else this.#uncounted.add(row);
     return this.#options.base + row * this.#options.rowBytes;
   }
 
@@ -63,7 +69,7 @@ export class RowMemory {
     }
     this.#runs.delete(row);
     this.#left.fill(0, row, row + rows);
-    this.#liveRows -= rows;
+    if (!this.#uncounted.delete(row)) this.#liveRows -= rows;
     this.#give(row, rows);
   }
 

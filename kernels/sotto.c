@@ -1,0 +1,453 @@
+// The kernels of a ring, one call for all rows of a basis. Addresses, counts and constants arrive checked.
+#include "ring.h"
+#include "pool.h"
+#include "ntt.h"
+#include "pointwise.h"
+#include "permute.h"
+#include "conversion.h"
+#include "sample.h"
+
+// Changes whenever a function here changes its meaning.
+EXPORT u32 sotto_abi(void) { return 1; }
+
+// 0 portable, 1 simd128, 2 avx2, 3 avx512.
+EXPORT u32 sotto_isa(void) { return SOTTO_ISA; }
+
+// ---- ring
+
+INLINE size_t align_up(size_t size) { return (size + 63) & ~(size_t)63; }
+
+static size_t table_bytes(u32 log_n) { return align_up(4 * node_words(log_n)) + align_up(4 * leaf_words(log_n)); }
+
+EXPORT size_t sotto_ring_bytes(u32 log_n, u32 primes) {
+  return align_up(sizeof(Ring)) + align_up(primes * sizeof(Prime)) + 2 * primes * table_bytes(log_n);
+}
+
+typedef struct { Ring *ring; const u32 *roots; } TableJob;
+
+static void table_job(u32 item, const void *context) {
+  const TableJob *job = context;
+  Prime *p = &job->ring->primes[item / 2];
+  u32 root = job->roots[item / 2];
+  if (item % 2) fill_twiddles(job->ring, &p->backward, inv_mod(root, p->q), p->q, 1);
+  else fill_twiddles(job->ring, &p->forward, root, p->q, 0);
+}
+
+// `memory` has sotto_ring_bytes bytes, 64-byte aligned. `roots` are roots of unity of order 2N.
+EXPORT void sotto_ring_init(Ring *memory, u32 log_n, u32 count, const u32 *primes, const u32 *roots, Pool *pool) {
+  char *at = (char *)memory + align_up(sizeof(Ring));
+  *memory = (Ring){.log_n = log_n, .n = 1u << log_n, .prime_count = count, .pool = pool, .primes = (Prime *)at};
+  at += align_up(count * sizeof(Prime));
+  for (u32 i = 0; i < count; i++) {
+    Prime *p = &memory->primes[i];
+    u32 q = primes[i], inverse = 1;
+    for (int step = 0; step < 5; step++) inverse *= 2 - q * inverse;
+    u32 r = (u32)(((u64)1 << 32) % q);
+    *p = (Prime){.q = q, .inverse = inverse, .r = r, .r2 = mul_mod(r, r, q), .n_inverse = inv_mod(memory->n, q), .index = i};
+    p->w_inverse = inv_mod(pow_mod(roots[i], memory->n / 2, q), q);
+    Twiddles *both[2] = {&p->forward, &p->backward};
+    for (int d = 0; d < 2; d++) {
+      both[d]->nodes = (u32 *)at;
+      at += align_up(4 * node_words(log_n));
+      both[d]->leaves = (u32 *)at;
+      at += align_up(4 * leaf_words(log_n));
+    }
+  }
+  TableJob job = {memory, roots};
+  parallel(memory, 2 * count, table_job, &job);
+}
+
+// ---- element-wise kernels: every row is cut in pieces, so that few rows still feed all threads
+
+#define PIECE_LOG 13
+
+typedef struct Rows {
+  const Ring *ring;
+  Basis basis;
+  u32 *o;
+  const u32 *a, *b, *constants;
+  int accumulate;
+  // Works on n words at `at` of row `row`.
+  void (*kernel)(const struct Rows *rows, const Prime *p, u32 row, size_t at, size_t n);
+  const void *more;
+} Rows;
+
+static void rows_job(u32 item, const void *context) {
+  const Rows *rows = context;
+  u32 log_n = rows->ring->log_n, piece_log = log_n < PIECE_LOG ? log_n : PIECE_LOG, split = log_n - piece_log;
+  u32 row = item >> split;
+  size_t in_row = (size_t)(item & ((1u << split) - 1)) << piece_log;
+  rows->kernel(rows, &rows->ring->primes[rows->basis[row]], row, ((size_t)row << log_n) + in_row, (size_t)1 << piece_log);
+}
+
+static void run_rows(const Rows *rows, u32 count) {
+  u32 log_n = rows->ring->log_n;
+  parallel(rows->ring, log_n > PIECE_LOG ? count << (log_n - PIECE_LOG) : count, rows_job, rows);
+}
+
+#define KERNEL(name) static void name##_piece(const Rows *r, const Prime *p, u32 row, size_t at, size_t n)
+#define UNUSED_ROW (void)row, (void)p
+#define RUN(name, ...) \
+  Rows rows = {.ring = ring, .basis = basis, .kernel = name##_piece, __VA_ARGS__}; \
+  run_rows(&rows, count)
+
+KERNEL(copy) { UNUSED_ROW; __builtin_memcpy(r->o + at, r->a + at, 4 * n); }
+KERNEL(zero) { UNUSED_ROW; __builtin_memset(r->o + at, 0, 4 * n); }
+KERNEL(add) { (void)row; add_row(r->o + at, r->a + at, r->b + at, n, v_set(p->q)); }
+KERNEL(sub) { (void)row; sub_row(r->o + at, r->a + at, r->b + at, n, v_set(p->q)); }
+KERNEL(neg) { (void)row; neg_row(r->o + at, r->a + at, n, v_set(p->q)); }
+KERNEL(montgomery_form) { (void)row; mul_const_row(r->o + at, r->a + at, n, p->r, p->q, 0); }
+KERNEL(mul) {
+  (void)row;
+  Modulus m = modulus(p->q, p->inverse);
+  if (r->accumulate) mul_add_row(r->o + at, r->a + at, r->b + at, n, &m);
+  else mul_row(r->o + at, r->a + at, r->b + at, n, &m);
+}
+KERNEL(mul_const) { mul_const_row(r->o + at, r->a + at, n, r->constants[row], p->q, r->accumulate); }
+KERNEL(add_const) { add_const_row(r->o + at, r->a + at, n, r->constants[row], v_set(p->q)); }
+
+EXPORT void sotto_copy(const Ring *ring, u32 *o, const u32 *a, Basis basis, u32 count) {
+  if (o != a) { RUN(copy, .o = o, .a = a); }
+}
+EXPORT void sotto_zero(const Ring *ring, u32 *o, Basis basis, u32 count) { RUN(zero, .o = o); }
+EXPORT void sotto_add(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count) { RUN(add, .o = o, .a = a, .b = b); }
+EXPORT void sotto_sub(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count) { RUN(sub, .o = o, .a = a, .b = b); }
+EXPORT void sotto_neg(const Ring *ring, u32 *o, const u32 *a, Basis basis, u32 count) { RUN(neg, .o = o, .a = a); }
+EXPORT void sotto_to_montgomery(const Ring *ring, u32 *o, const u32 *a, Basis basis, u32 count) {
+  RUN(montgomery_form, .o = o, .a = a);
+}
+EXPORT void sotto_mul(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count, int accumulate) {
+  RUN(mul, .o = o, .a = a, .b = b, .accumulate = accumulate);
+}
+EXPORT void sotto_mul_const(const Ring *ring, u32 *o, const u32 *a, const u32 *constants, Basis basis, u32 count, int accumulate) {
+  RUN(mul_const, .o = o, .a = a, .constants = constants, .accumulate = accumulate);
+}
+EXPORT void sotto_add_const(const Ring *ring, u32 *o, const u32 *a, const u32 *constants, Basis basis, u32 count) {
+  RUN(add_const, .o = o, .a = a, .constants = constants);
+}
+
+// Addresses in a list are 64-bit on every machine.
+INLINE u32 *address(const u64 *list, u32 i) { return (u32 *)(uintptr_t)list[i]; }
+
+typedef struct { const u64 *list; u32 terms; } Terms;
+
+KERNEL(mul_sum) {
+  (void)row;
+  const Terms *t = r->more;
+  Modulus m = modulus(p->q, p->inverse);
+  for (u32 start = 0; start < t->terms; start += SUM_TERMS) {
+    const u32 *a[SUM_TERMS], *b[SUM_TERMS];
+    u32 now = t->terms - start < SUM_TERMS ? t->terms - start : SUM_TERMS;
+    for (u32 k = 0; k < now; k++) {
+      a[k] = address(t->list, 2 * (start + k)) + at;
+      b[k] = address(t->list, 2 * (start + k) + 1) + at;
+    }
+    mul_sum_row(r->o + at, a, b, now, n, &m, r->accumulate || start);
+  }
+}
+
+// `list`: a and b of each term in turn. The output may not be an input unless there are at most 16 terms.
+EXPORT void sotto_mul_sum(const Ring *ring, u32 *o, const u64 *list, u32 terms, Basis basis, u32 count, int accumulate) {
+  Terms t = {list, terms};
+  RUN(mul_sum, .o = o, .accumulate = accumulate, .more = &t);
+}
+
+KERNEL(tensor) {
+  (void)row;
+  const Tensor *t = r->more;
+  Modulus m = modulus(p->q, p->inverse);
+  Tensor moved = {t->d0 + at, t->d1 + at, t->d2 + at, t->a0 + at, t->a1 + at, t->b0 + at, t->b1 + at};
+  tensor_row(moved, n, &m, p->r2, r->accumulate);
+}
+
+// `list`: d0, d1, d2, a0, a1, b0, b1.
+EXPORT void sotto_tensor(const Ring *ring, const u64 *list, Basis basis, u32 count, int accumulate) {
+  Tensor t = {address(list, 0), address(list, 1), address(list, 2), address(list, 3), address(list, 4), address(list, 5), address(list, 6)};
+  RUN(tensor, .accumulate = accumulate, .more = &t);
+}
+
+typedef struct { const u64 *digits; u32 count; const u32 *key; u32 key_digits; const u32 *key_row; u32 *o1; } InnerProduct;
+
+KERNEL(inner_product) {
+  const InnerProduct *ip = r->more;
+  Modulus m = modulus(p->q, p->inverse);
+  const u32 *digits[SEGMENT];
+  for (u32 d = 0; d < ip->count; d++) digits[d] = address(ip->digits, d) + at;
+  size_t row_words = r->ring->n, in_row = at - row * row_words;
+  const u32 *key = ip->key + (size_t)ip->key_row[row] * ip->key_digits * 2 * row_words + in_row;
+  inner_product_row(r->o + at, ip->o1 + at, digits, ip->count, key, row_words, n, &m, r->accumulate);
+}
+
+// `key_rows`: for each row of the basis its row in the key.
+EXPORT void sotto_inner_product(const Ring *ring, u32 *o0, u32 *o1, const u64 *digits, u32 digit_count, Basis basis, u32 count,
+                                const u32 *key, const u32 *key_rows, u32 key_digits, int accumulate) {
+  InnerProduct ip = {digits, digit_count, key, key_digits, key_rows, o1};
+  RUN(inner_product, .o = o0, .accumulate = accumulate, .more = &ip);
+}
+
+typedef struct { const Ring *ring; u32 *o; const u32 *a; const u32 *rows; const Permutation *permutation; } RowJob;
+
+static void select_job(u32 row, const void *context) {
+  const RowJob *job = context;
+  __builtin_memcpy(row_at(job->ring, job->o, row), row_of(job->ring, job->a, job->rows[row]), 4 * (size_t)job->ring->n);
+}
+
+// out row i = input row rows[i]; in place the rows are ascending.
+EXPORT void sotto_select(const Ring *ring, u32 *o, const u32 *a, const u32 *rows, u32 count) {
+  RowJob job = {.ring = ring, .o = o, .a = a, .rows = rows};
+  if (o != a) parallel(ring, count, select_job, &job);
+  else
+    for (u32 row = 0; row < count; row++)
+      if (rows[row] != row) select_job(row, &job);
+}
+
+static void permute_job(u32 row, const void *context) {
+  const RowJob *job = context;
+  permute_row(row_at(job->ring, job->o, row), row_of(job->ring, job->a, row), job->ring->n, job->permutation);
+}
+
+// `blocks`: scratch of n words.
+EXPORT void sotto_permute(const Ring *ring, u32 *o, const u32 *a, u32 galois, u32 count, u32 *blocks) {
+  Permutation permutation;
+  fill_permutation(ring, galois, &permutation, blocks);
+  RowJob job = {.ring = ring, .o = o, .a = a, .permutation = &permutation};
+  parallel(ring, count, permute_job, &job);
+}
+
+// ---- transforms
+
+typedef struct { const Ring *ring; u32 *x; Basis basis; } TransformJob;
+
+static void ntt_job(u32 row, const void *context) {
+  const TransformJob *job = context;
+  ntt_row(job->ring, &job->ring->primes[job->basis[row]], row_at(job->ring, job->x, row));
+}
+
+static void intt_job(u32 row, const void *context) {
+  const TransformJob *job = context;
+  const Prime *p = &job->ring->primes[job->basis[row]];
+  u32 *x = row_at(job->ring, job->x, row);
+  intt_row(job->ring, p, x, x, p->n_inverse);
+}
+
+EXPORT void sotto_ntt(const Ring *ring, u32 *x, Basis basis, u32 count) {
+  TransformJob job = {ring, x, basis};
+  parallel(ring, count, ntt_job, &job);
+}
+
+EXPORT void sotto_intt(const Ring *ring, u32 *x, Basis basis, u32 count) {
+  TransformJob job = {ring, x, basis};
+  parallel(ring, count, intt_job, &job);
+}
+
+// ---- base extension and rational division: INTT of the sources, conversion, NTT of the targets
+
+#define NO_ROW 0xffffffffu
+
+typedef struct {
+  Conversion conversion;
+  u32 source_row[MAX_SOURCES]; // row in `from`
+  u32 scale[MAX_SOURCES];      // factor folded into the source's inverse transform
+  u32 kept;                    // rows copied instead (extension only)
+  u32 *target_row;             // row in `to`
+  u32 *kept_row;               // row in `from` that is added (division) or NO_ROW
+  u32 *factor, *quotient;      // what the added row is multiplied by
+  u32 *copy_to, *copy_from;
+} Plan;
+
+static u32 product_mod(const Ring *ring, Basis basis, u32 count, u32 q, u32 skip) {
+  u32 product = 1;
+  for (u32 i = 0; i < count; i++)
+    if (basis[i] != skip) product = mul_mod(product, ring->primes[basis[i]].q % q, q);
+  return product;
+}
+
+EXPORT size_t sotto_plan_bytes(u32 sources, u32 targets) {
+  return align_up(sizeof(Plan)) + align_up(targets * sizeof(Prime *)) + 6 * align_up(4 * targets) +
+         align_up(4 * CONSTANT_WORDS * (size_t)(sources + 1) * targets);
+}
+
+static Plan *place_plan(void *memory, u32 sources, u32 targets) {
+  char *at = memory;
+  Plan *plan = (Plan *)at;
+  __builtin_memset(plan, 0, sizeof *plan);
+  at += align_up(sizeof(Plan));
+  plan->conversion.target = (const Prime **)at;
+  at += align_up(targets * sizeof(Prime *));
+  u32 **lists[6] = {&plan->target_row, &plan->kept_row, &plan->factor, &plan->quotient, &plan->copy_to, &plan->copy_from};
+  for (int i = 0; i < 6; i++, at += align_up(4 * targets)) *lists[i] = (u32 *)at;
+  plan->conversion.constants = (u32 *)at;
+  plan->conversion.sources = sources;
+  return plan;
+}
+
+static void add_target(const Ring *ring, Plan *plan, u32 index, u32 row, u32 kept_row) {
+  u32 t = plan->conversion.targets++;
+  plan->conversion.target[t] = &ring->primes[index];
+  plan->target_row[t] = row;
+  plan->kept_row[t] = kept_row;
+}
+
+INLINE u32 find(Basis basis, u32 count, u32 index) {
+  for (u32 row = 0; row < count; row++)
+    if (basis[row] == index) return row;
+  return NO_ROW;
+}
+
+EXPORT void sotto_plan_extend(const Ring *ring, void *memory, Basis to, u32 to_count, Basis from, u32 from_count) {
+  Plan *plan = place_plan(memory, from_count, to_count);
+  Conversion *c = &plan->conversion;
+  for (u32 j = 0; j < from_count; j++) {
+    const Prime *p = &ring->primes[from[j]];
+    set_source(c, j, p);
+    plan->source_row[j] = j;
+    plan->scale[j] = mul_mod(inv_mod(product_mod(ring, from, from_count, p->q, from[j]), p->q), p->n_inverse, p->q);
+  }
+  for (u32 row = 0; row < to_count; row++) {
+    u32 kept = find(from, from_count, to[row]);
+    if (kept == NO_ROW) add_target(ring, plan, to[row], row, NO_ROW);
+    else {
+      plan->copy_to[plan->kept] = row;
+      plan->copy_from[plan->kept++] = kept;
+    }
+  }
+  for (u32 t = 0; t < c->targets; t++) {
+    u32 q = c->target[t]->q;
+    for (u32 j = 0; j < from_count; j++) set_constant(c, t, j, product_mod(ring, from, from_count, q, from[j]));
+    set_constant(c, t, from_count, q - product_mod(ring, from, from_count, q, NO_ROW));
+  }
+}
+
+// With D = from \ to, E = to \ from and z = the centred residue of x*E mod D: (x*E - z)/D. Modulo a target t that is
+// x*(E/D) - sum_j y_j/d_j + v, where z = sum_j y_j*(D/d_j) - v*D. `sources` is the size of D.
+EXPORT void sotto_plan_divide(const Ring *ring, void *memory, Basis to, u32 to_count, Basis from, u32 from_count, u32 sources) {
+  Plan *plan = place_plan(memory, sources, to_count);
+  Conversion *c = &plan->conversion;
+  u32 divisor[MAX_SOURCES];
+  for (u32 row = 0, j = 0; row < from_count; row++)
+    if (find(to, to_count, from[row]) == NO_ROW) {
+      divisor[j] = from[row];
+      plan->source_row[j++] = row;
+    }
+  for (u32 row = 0; row < to_count; row++) add_target(ring, plan, to[row], row, find(from, from_count, to[row]));
+  for (u32 j = 0; j < sources; j++) {
+    const Prime *p = &ring->primes[divisor[j]];
+    u32 weight = mul_mod(inv_mod(product_mod(ring, divisor, sources, p->q, divisor[j]), p->q), p->n_inverse, p->q);
+    for (u32 t = 0; t < to_count; t++)
+      if (plan->kept_row[t] == NO_ROW) weight = mul_mod(weight, c->target[t]->q % p->q, p->q);
+    set_source(c, j, p);
+    plan->scale[j] = weight;
+  }
+  for (u32 t = 0; t < to_count; t++) {
+    u32 q = c->target[t]->q;
+    for (u32 j = 0; j < sources; j++) set_constant(c, t, j, q - inv_mod(c->source[j]->q % q, q));
+    set_constant(c, t, sources, 1);
+    u32 factor = inv_mod(product_mod(ring, divisor, sources, q, NO_ROW), q);
+    for (u32 e = 0; e < to_count; e++)
+      if (plan->kept_row[e] == NO_ROW) factor = mul_mod(factor, c->target[e]->q % q, q);
+    plan->factor[t] = factor;
+    plan->quotient[t] = shoup_quotient(factor, q);
+  }
+}
+
+typedef struct { const Ring *ring; const Plan *plan; u32 *out; const u32 *x; u32 *scratch; } PlanJob;
+
+static void source_job(u32 j, const void *context) {
+  const PlanJob *job = context;
+  const Plan *plan = job->plan;
+  intt_row(job->ring, plan->conversion.source[j], row_at(job->ring, job->scratch, j),
+           row_of(job->ring, job->x, plan->source_row[j]), plan->scale[j]);
+}
+
+#define MAX_TARGETS 512
+
+static void convert_job(u32 item, const void *context) {
+  const PlanJob *job = context;
+  const Plan *plan = job->plan;
+  const Conversion *c = &plan->conversion;
+  u32 y[MAX_CHUNK_WORDS] __attribute__((aligned(64)));
+  u32 *out[MAX_TARGETS];
+  size_t chunk = chunk_length(c), n = job->ring->n < chunk ? job->ring->n : chunk, offset = item * n;
+  for (u32 t = 0; t < c->targets; t++) out[t] = row_at(job->ring, job->out, plan->target_row[t]);
+  for (u32 j = 0; j < c->sources; j++) __builtin_memcpy(y + j * n, row_of(job->ring, job->scratch, j) + offset, 4 * n);
+  quotient_row(c, y, n, y + c->sources * n, n);
+  convert_chunk(c, out, offset, y, n, n, 0);
+}
+
+static void target_job(u32 item, const void *context) {
+  const PlanJob *job = context;
+  const Plan *plan = job->plan;
+  const Conversion *c = &plan->conversion;
+  size_t row_bytes = 4 * (size_t)job->ring->n;
+  if (item >= c->targets) {
+    u32 copy = item - c->targets;
+    __builtin_memcpy(row_at(job->ring, job->out, plan->copy_to[copy]), row_of(job->ring, job->x, plan->copy_from[copy]), row_bytes);
+    return;
+  }
+  const Prime *p = c->target[item];
+  u32 *o = row_at(job->ring, job->out, plan->target_row[item]);
+  if (c->sources) ntt_row(job->ring, p, o);
+  else __builtin_memset(o, 0, row_bytes);
+  if (plan->kept_row[item] != NO_ROW)
+    mul_const_add_row(o, row_of(job->ring, job->x, plan->kept_row[item]), job->ring->n, plan->factor[item], plan->quotient[item], p->q);
+}
+
+// `scratch`: one row for each source.
+EXPORT void sotto_run_plan(const Ring *ring, const Plan *plan, u32 *out, const u32 *x, u32 *scratch) {
+  PlanJob job = {ring, plan, out, x, scratch};
+  const Conversion *c = &plan->conversion;
+  if (c->sources && c->targets) {
+    size_t chunk = chunk_length(c);
+    parallel(ring, c->sources, source_job, &job);
+    parallel(ring, ring->n < chunk ? 1 : (u32)(ring->n / chunk), convert_job, &job);
+  }
+  parallel(ring, c->targets + plan->kept, target_job, &job);
+}
+
+// ---- samples
+
+// A conversion from the "primes" 2^32 and 1: high word, low word, and one row that takes the offset of 2^62 away.
+EXPORT void sotto_plan_lift(const Ring *ring, void *memory, Basis basis, u32 count) {
+  Plan *plan = place_plan(memory, 2, count);
+  for (u32 row = 0; row < count; row++) add_target(ring, plan, basis[row], row, NO_ROW);
+  for (u32 t = 0; t < count; t++) {
+    const Prime *p = plan->conversion.target[t];
+    set_constant(&plan->conversion, t, 0, p->r);
+    set_constant(&plan->conversion, t, 1, 1);
+    set_constant(&plan->conversion, t, 2, p->q - (u32)(((u64)1 << 62) % p->q));
+  }
+}
+
+static void lift_job(u32 item, const void *context) {
+  const PlanJob *job = context;
+  const Conversion *c = &job->plan->conversion;
+  u32 y[3 * 512] __attribute__((aligned(64)));
+  u32 *out[MAX_TARGETS];
+  size_t n = job->ring->n < 512 ? job->ring->n : 512, offset = item * n;
+  for (u32 t = 0; t < c->targets; t++) out[t] = row_at(job->ring, job->out, t);
+  round_doubles((const double *)job->x + offset, y, y + n, n);
+  for (size_t i = 0; i < n; i++) y[2 * n + i] = 1;
+  convert_chunk(c, out, offset, y, n, n, 1);
+}
+
+EXPORT void sotto_lift(const Ring *ring, const Plan *plan, u32 *out, const double *x) {
+  PlanJob job = {.ring = ring, .plan = plan, .out = out, .x = (const u32 *)x};
+  parallel(ring, ring->n < 512 ? 1 : ring->n / 512, lift_job, &job);
+}
+
+typedef struct { const Ring *ring; u32 *out; Basis basis; const u32 *seed; u32 domain; } UniformJob;
+
+static void uniform_job(u32 row, const void *context) {
+  const UniformJob *job = context;
+  uniform_row(row_at(job->ring, job->out, row), job->ring->n, &job->ring->primes[job->basis[row]], job->seed, job->domain);
+}
+
+// `seed`: 8 little-endian words.
+EXPORT void sotto_uniform(const Ring *ring, u32 *out, const u32 *seed, u32 domain, Basis basis, u32 count) {
+  UniformJob job = {ring, out, basis, seed, domain};
+  parallel(ring, count, uniform_job, &job);
+}
+
+#if !defined(__wasm__)
+#include "native.h"
+#endif

@@ -1,0 +1,292 @@
+import type { Basis, Ptr, RingOptions } from '../../backend.js';
+import { rootOfUnity } from '../../primes.js';
+import { type Kernels, MAX_DIVIDE_PRIMES } from '../checked-ring.js';
+import { RowMemory } from '../row-memory.js';
+import type { Functions, Machine } from './functions.js';
+
+/** Words in which lists of addresses and constants are handed over. */
+const STAGE_WORDS = 16384;
+const BLOCK_BYTES = 65536;
+/** Terms of one sum of the C kernel; see `sotto_mul_sum`. */
+const SUM_TERMS = 16;
+
+interface PlacedBasis {
+  at: number;
+  size: number;
+}
+
+/** {@link Kernels} on the C library, WebAssembly and native alike: addresses, lists and cached plans. */
+export class CompiledKernels implements Kernels {
+  readonly memory: RowMemory;
+  readonly #machine: Machine;
+  readonly #functions: Functions;
+  readonly #n: number;
+  readonly #rowBytes: number;
+  readonly #ring: number;
+  readonly #stage: number;
+  readonly #bases: PlacedBasis[] = [];
+  readonly #plans = new Map<string, number>();
+  readonly #rowMaps = new Map<string, number>();
+  #blockAt = 0;
+  #blockLeft = 0;
+  #scratchAt = 0;
+  #scratchRows = 0;
+
+  constructor(machine: Machine, { logN, primes }: RingOptions) {
+    this.#machine = machine;
+    this.#functions = machine.functions;
+    this.#n = 2 ** logN;
+    this.#rowBytes = 4 * this.#n;
+    this.memory = new RowMemory({
+      base: machine.base,
+      rowBytes: this.#rowBytes,
+      limitRows: Math.floor(machine.limitBytes / this.#rowBytes),
+      commit: (rows) => machine.commit(rows * this.#rowBytes),
+    });
+    this.#stage = this.#place(4 * STAGE_WORDS);
+    const ringBytes = this.#functions.sotto_ring_bytes(logN, primes.length);
+    this.#ring = this.#place(ringBytes);
+    const roots = Uint32Array.from(primes, (q) => rootOfUnity(q, logN));
+    const primesAt = this.#placeWords(Uint32Array.from(primes));
+    const rootsAt = this.#placeWords(roots);
+    this.#functions.sotto_ring_init(this.#ring, logN, primes.length, primesAt, rootsAt, machine.pool);
+  }
+
+  defineBasis(basis: Basis): void {
+    this.#bases[basis.id] = { at: this.#placeWords(Uint32Array.from(basis.indices)), size: basis.size };
+  }
+
+  dispose(): void {
+    this.#machine.dispose();
+  }
+
+  write(at: Ptr, words: Uint32Array): void {
+    this.#machine.write(at, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
+  }
+
+  read(at: Ptr, count: number): Uint32Array {
+    return this.#machine.read(at, count);
+  }
+
+  copy(out: Ptr, x: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_copy(this.#ring, out, x, at, size);
+  }
+
+  zero(out: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_zero(this.#ring, out, at, size);
+  }
+
+  select(out: Ptr, outBasis: Basis, x: Ptr, basis: Basis): void {
+    this.#functions.sotto_select(this.#ring, out, x, this.#rowMap(outBasis, basis), outBasis.size);
+  }
+
+  ntt(x: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_ntt(this.#ring, x, at, size);
+  }
+
+  intt(x: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_intt(this.#ring, x, at, size);
+  }
+
+  add(out: Ptr, a: Ptr, b: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_add(this.#ring, out, a, b, at, size);
+  }
+
+  sub(out: Ptr, a: Ptr, b: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_sub(this.#ring, out, a, b, at, size);
+  }
+
+  neg(out: Ptr, a: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_neg(this.#ring, out, a, at, size);
+  }
+
+  toMontgomery(out: Ptr, a: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_to_montgomery(this.#ring, out, a, at, size);
+  }
+
+  mul(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_mul(this.#ring, out, a, bMontgomery, at, size, 0);
+  }
+
+  mulAdd(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_mul(this.#ring, out, a, bMontgomery, at, size, 1);
+  }
+
+  mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void {
+    const { at, size } = this.#bases[basis.id]!;
+    const terms = a.map((x, i) => [x, bMontgomery[i]!] as const);
+    // A long sum writes its output after every SUM_TERMS terms: those that read the output must come first.
+    if (terms.length > SUM_TERMS) {
+      const readsOutput = (term: readonly [Ptr, Ptr]) => term.includes(out);
+      terms.sort((x, y) => Number(readsOutput(y)) - Number(readsOutput(x)));
+    }
+    const list = this.#stageAddresses(terms.flat());
+    this.#functions.sotto_mul_sum(this.#ring, out, list, terms.length, at, size, Number(accumulate));
+  }
+
+  mulConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_mul_const(this.#ring, out, a, this.#stageWords(c), at, size, 0);
+  }
+
+  mulConstAdd(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_mul_const(this.#ring, out, a, this.#stageWords(c), at, size, 1);
+  }
+
+  addConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    this.#functions.sotto_add_const(this.#ring, out, a, this.#stageWords(c), at, size);
+  }
+
+  tensor(
+    d0: Ptr,
+    d1: Ptr,
+    d2: Ptr,
+    a0: Ptr,
+    a1: Ptr,
+    b0: Ptr,
+    b1: Ptr,
+    basis: Basis,
+    accumulate: boolean,
+  ): void {
+    const { at, size } = this.#bases[basis.id]!;
+    const list = this.#stageAddresses([d0, d1, d2, a0, a1, b0, b1]);
+    this.#functions.sotto_tensor(this.#ring, list, at, size, Number(accumulate));
+  }
+
+  permute(out: Ptr, a: Ptr, galois: number, basis: Basis): void {
+    this.#functions.sotto_permute(this.#ring, out, a, galois, basis.size, this.#scratch(1));
+  }
+
+  extend(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
+    const plan = this.#plan(`e${to.id},${from.id}`, from.size, to.size, (memory) => {
+      const [t, f] = [this.#bases[to.id]!, this.#bases[from.id]!];
+      this.#functions.sotto_plan_extend(this.#ring, memory, t.at, t.size, f.at, f.size);
+    });
+    this.#functions.sotto_run_plan(this.#ring, plan, out, x, this.#scratch(from.size));
+  }
+
+  divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
+    const key = `d${to.id},${from.id}`;
+    const kept = this.#plans.has(key) ? 0 : from.indices.filter((index) => to.indices.includes(index)).length;
+    const divided = from.size - kept;
+    const plan = this.#plan(key, divided, to.size, (memory) => {
+      const [t, f] = [this.#bases[to.id]!, this.#bases[from.id]!];
+      this.#functions.sotto_plan_divide(this.#ring, memory, t.at, t.size, f.at, f.size, divided);
+    });
+    this.#functions.sotto_run_plan(this.#ring, plan, out, x, this.#scratch(MAX_DIVIDE_PRIMES));
+  }
+
+  innerProduct(
+    o0: Ptr,
+    o1: Ptr,
+    digits: readonly Ptr[],
+    basis: Basis,
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
+    accumulate: boolean,
+  ): void {
+    const { at, size } = this.#bases[basis.id]!;
+    const rows = this.#rowMap(basis, keyBasis);
+    const list = this.#stageAddresses(digits);
+    const add = Number(accumulate);
+    const f = this.#functions.sotto_inner_product;
+    f(this.#ring, o0, o1, list, digits.length, at, size, key, rows, keyDigits, add);
+  }
+
+  liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {
+    const plan = this.#plan(`l${basis.id}`, 2, basis.size, (memory) => {
+      const { at, size } = this.#bases[basis.id]!;
+      this.#functions.sotto_plan_lift(this.#ring, memory, at, size);
+    });
+    const doubles = this.#scratch(2);
+    this.#machine.write(
+      doubles,
+      new Uint8Array(coefficients.buffer, coefficients.byteOffset, coefficients.byteLength),
+    );
+    this.#functions.sotto_lift(this.#ring, plan, out, doubles);
+  }
+
+  uniform(out: Ptr, seed: Uint8Array, domain: number, basis: Basis): void {
+    const { at, size } = this.#bases[basis.id]!;
+    const view = new DataView(seed.buffer, seed.byteOffset, 32);
+    const words = this.#stageWords(Uint32Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true)));
+    this.#functions.sotto_uniform(this.#ring, out, words, domain, at, size);
+  }
+
+  /** Memory of the backend itself, 64-byte aligned, never given back before the ring is. */
+  #place(sizeBytes: number): number {
+    const size = Math.ceil(sizeBytes / 64) * 64;
+    if (size > this.#blockLeft) {
+      const rows = Math.ceil(Math.max(size, BLOCK_BYTES) / this.#rowBytes);
+      this.#blockAt = this.memory.alloc(rows, false);
+      this.#blockLeft = rows * this.#rowBytes;
+    }
+    const at = this.#blockAt;
+    this.#blockAt += size;
+    this.#blockLeft -= size;
+    return at;
+  }
+
+  #placeWords(words: Uint32Array): number {
+    const at = this.#place(words.byteLength);
+    this.write(at, words);
+    return at;
+  }
+
+  #plan(key: string, sources: number, targets: number, fill: (memory: number) => void): number {
+    const known = this.#plans.get(key);
+    if (known !== undefined) return known;
+    const memory = this.#place(this.#functions.sotto_plan_bytes(sources, targets));
+    fill(memory);
+    this.#plans.set(key, memory);
+    return memory;
+  }
+
+  /** For each row of `small` its row in `large`. */
+  #rowMap(small: Basis, large: Basis): number {
+    const key = `${small.id},${large.id}`;
+    const known = this.#rowMaps.get(key);
+    if (known !== undefined) return known;
+    const map = this.#placeWords(Uint32Array.from(small.indices, (index) => large.indices.indexOf(index)));
+    this.#rowMaps.set(key, map);
+    return map;
+  }
+
+  #scratch(rows: number): number {
+    if (rows > this.#scratchRows) {
+      if (this.#scratchRows > 0) this.memory.free(this.#scratchAt);
+      this.#scratchRows = 0;
+      this.#scratchAt = this.memory.alloc(rows, false);
+      this.#scratchRows = rows;
+    }
+    return this.#scratchAt;
+  }
+
+  #stageWords(words: Uint32Array): number {
+    this.#machine.view(this.#stage, words.length).set(words);
+    return this.#stage;
+  }
+
+  #stageAddresses(addresses: readonly Ptr[]): number {
+    if (2 * addresses.length > STAGE_WORDS) throw new RangeError('Too many addresses in one kernel call.');
+    const view = this.#machine.view(this.#stage, 2 * addresses.length);
+    for (let i = 0; i < addresses.length; i++) {
+      view[2 * i] = addresses[i]!;
+      view[2 * i + 1] = Math.floor(addresses[i]! / 2 ** 32);
+    }
+    return this.#stage;
+  }
+}
