@@ -442,7 +442,7 @@ function checkFinite(...values: number[]): void {
 
 function levelRange(level: number, maxLevel: number): SottoError {
   return new SottoError('No such level.', {
-    code: 'HE_LEVEL_UNKNOWN',
+    code: 'HE_LEVEL_RANGE',
     facts: { level, maxLevel },
     fix: 'Use a level from 0 to maxLevel.',
   });

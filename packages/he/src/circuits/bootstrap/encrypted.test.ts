@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CkksEvaluator } from '../../ckks/index.js';
-import { createReferenceBackend } from '../../ring/index.js';
+import { selectBackend } from '../../ring/index.js';
 import {
   type Ciphertext,
   createParameters,
@@ -31,7 +31,7 @@ const params = createParameters(insecureBoot(10));
 const all = params.maxSlots;
 const context = new RingContext(
   params,
-  createReferenceBackend().createRing({ logN: params.logN, primes: params.primes }),
+  selectBackend().createRing({ logN: params.logN, primes: params.primes }),
 );
 const secret = SecretKey.generate(params);
 const generator = new KeyGenerator(context, secret);
