@@ -8,7 +8,10 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^@sotto\/he\/bootstrap$/, replacement: source('he/src/circuits/bootstrap/index.ts') },
-      ...heParts.map((part) => ({ find: new RegExp(`^@sotto/he/${part}$`), replacement: source(`he/src/${part}/index.ts`) })),
+      ...heParts.map((part) => ({
+        find: new RegExp(`^@sotto/he/${part}$`),
+        replacement: source(`he/src/${part}/index.ts`),
+      })),
       { find: /^@sotto\/([a-z]+)$/, replacement: `${source('')}$1/src/index.ts` },
     ],
   },
