@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createToy } from '../../test-support/toy.js';
-import { type Backend, createReferenceBackend } from '../ring/index.js';
+import { type Backend, createReferenceBackend, describeBackends, selectBackend } from '../ring/index.js';
 import { createParameters, insecureBoot, insecureClient, type ParametersLiteral } from '../rlwe/index.js';
 import { conformanceCases, conformanceRotations } from '../scheme/conformance.js';
 
@@ -8,7 +8,6 @@ interface Setting {
   readonly name: string;
   readonly backend: () => Backend;
   readonly literal: ParametersLiteral;
-  readonly level?: number;
   readonly tolerance: number;
 }
 
@@ -32,6 +31,19 @@ const settings: Setting[] = [
     tolerance: 2 ** -24,
   },
 ];
+
+for (const name of ['wasm', 'native'] as const) {
+  const found = describeBackends().filter((backend) => backend.name === name);
+  if (!found.some(({ available }) => available)) {
+    console.warn(`The ${name} backend is left out: ${found.map(({ reason }) => reason).join('; ')}`);
+    continue;
+  }
+  const backend = () => selectBackend({ name, threads: 1 });
+  settings.push(
+    { name: `client chain, ${name}`, backend, literal: insecureClient(10, 5), tolerance: 2 ** -23 },
+    { name: `bootstrapping chain, ${name}`, backend, literal: insecureBoot(10), tolerance: 2 ** -23 },
+  );
+}
 
 describe.each(settings)('CKKS on $name', ({ backend, literal, tolerance }) => {
   const params = createParameters(literal);

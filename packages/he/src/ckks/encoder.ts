@@ -1,10 +1,6 @@
-import { SottoError } from '@sotto/base';
 import { notFinite, slotCount } from '../scheme/errors.js';
 import type { SlotVector } from '../scheme/evaluator.js';
 import { SlotTransform } from './fft.js';
-
-/** Coefficients beyond this cannot be lifted exactly. */
-const MAX_COEFFICIENT = 2 ** 62;
 
 /**
  * Slot vectors to scaled real coefficients and back. A vector of a power-of-two length below N/2 becomes a polynomial in
@@ -23,7 +19,7 @@ export class Encoder {
 
   /**
    * The N coefficients times `scale`, not rounded.
-   * @throws `HE_SLOT_COUNT`, `HE_VALUE_NOT_FINITE`, and `HE_ENCODE_RANGE` when a coefficient reaches 2^62.
+   * @throws `HE_SLOT_COUNT`, `HE_VALUE_NOT_FINITE`
    */
   embed(values: SlotVector, scale: number): Float64Array {
     const count = this.#check(values);
@@ -32,21 +28,9 @@ export class Encoder {
     this.#transform(count).inverse(re, im);
     const out = new Float64Array(this.n);
     const gap = this.slots / count;
-    let largest = 0;
     for (let j = 0; j < count; j++) {
-      const x = re[j] * scale;
-      const y = im[j] * scale;
-      out[j * gap] = x;
-      out[j * gap + this.slots] = y;
-      largest = Math.max(largest, Math.abs(x), Math.abs(y));
-    }
-    if (Number.isNaN(largest)) throw notFinite();
-    if (largest >= MAX_COEFFICIENT) {
-      throw new SottoError('A value is too large to encode at this scale.', {
-        code: 'HE_ENCODE_RANGE',
-        facts: { logScale: Math.round(Math.log2(scale) * 100) / 100, limitLog2: 62 },
-        fix: 'Normalise the values, or encode at a smaller scale.',
-      });
+      out[j * gap] = re[j] * scale;
+      out[j * gap + this.slots] = im[j] * scale;
     }
     return out;
   }

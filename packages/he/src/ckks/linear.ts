@@ -85,6 +85,7 @@ export function addConstTo(
 ): void {
   if (!Number.isFinite(re) || !Number.isFinite(im)) throw notFinite();
   const { context } = core;
+  context.checkMagnitude(Math.max(Math.abs(re), Math.abs(im)) * scale, basis);
   if (re !== 0) context.ring.addConst(x, x, context.residues(re * scale, basis), basis);
   if (im !== 0) context.addMonomial(x, context.residues(im * scale, basis), basis);
 }
@@ -131,6 +132,7 @@ export function mulConst(core: CkksCore, a: Ciphertext, re: number, im: number):
   const { basis, level } = a;
   const plainScale = context.level(level).plainScale;
   const to = landing(core, level, a.scale * plainScale);
+  context.checkMagnitude(Math.max(Math.abs(re), Math.abs(im)) * plainScale, basis);
   const real = context.residues(re * plainScale, basis);
   const imaginary = im === 0 ? null : context.residues(im * plainScale, basis);
   const out = new Ciphertext(context, to.level, to.scale);
@@ -165,6 +167,7 @@ export function linearCombination(
   const { basis, level, scale } = a[0];
   const plainScale = context.level(level).plainScale;
   const to = landing(core, level, scale * plainScale);
+  context.checkMagnitude(c.reduce((most, value) => Math.max(most, Math.abs(value)), 0) * plainScale, basis);
   const factors = c.map((value) => context.residues(value * plainScale, basis));
   const out = new Ciphertext(context, to.level, to.scale);
   using work = context.scratch(basis.size);

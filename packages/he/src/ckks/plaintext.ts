@@ -13,7 +13,7 @@ export class Plaintext implements Plain {
   readonly #context: RingContext;
   #at: Ptr | null;
 
-  /** @throws as {@link Encoder.embed}. */
+  /** @throws as {@link Encoder.embed}, and `HE_ENCODE_RANGE` when the level's modulus is too small for the values. */
   constructor(
     context: RingContext,
     encoder: Encoder,
@@ -27,6 +27,7 @@ export class Plaintext implements Plain {
     this.scale = target.scale;
     this.purpose = target.purpose;
     this.basis = target.basis ?? context.levelBasis(target.level);
+    context.checkCoefficients(coefficients, this.basis);
     const at = ring.alloc(this.basis.size);
     ring.liftDoubles(at, coefficients, this.basis);
     ring.ntt(at, this.basis);

@@ -12,6 +12,9 @@ interface Run {
   readonly tableRow: number;
 }
 
+/** Largest magnitude that {@link Ring.liftDoubles} takes. */
+const LIFT_LIMIT = 2 ** 62;
+
 /** Memory that is given back at the end of a block: `using t = context.scratch(rows)`. */
 export class Scratch {
   readonly at: Ptr;
@@ -118,6 +121,33 @@ export class RingContext {
   /** log2 of a product of primes. */
   logModulus(indices: readonly number[]): number {
     return indices.reduce((sum, i) => sum + Math.log2(this.params.primes[i]), 0);
+  }
+
+  /**
+   * Fails unless integers of this magnitude have a place in (-Q/2, Q/2): beyond it they would come back as others.
+   * @throws `HE_ENCODE_RANGE`
+   */
+  checkMagnitude(largest: number, basis: Basis): void {
+    const logQ = this.logModulus(basis.indices);
+    if (Math.log2(largest) < logQ - 1) return;
+    throw new SottoError('A value is too large for the modulus of its level.', {
+      code: 'HE_ENCODE_RANGE',
+      facts: { limitLog2: Math.floor(logQ - 1) },
+      fix: 'Normalise the values, or work at a higher level.',
+    });
+  }
+
+  /**
+   * Fails unless real coefficients can be lifted to this basis: below 2^62 and below half of its modulus.
+   * @throws `HE_ENCODE_RANGE`, also for NaN.
+   */
+  checkCoefficients(coefficients: Float64Array, basis: Basis): void {
+    let largest = 0;
+    for (let i = 0; i < coefficients.length; i++) {
+      const magnitude = Math.abs(coefficients[i]);
+      if (!(magnitude <= largest)) largest = magnitude;
+    }
+    this.checkMagnitude(largest < LIFT_LIMIT ? largest : Number.POSITIVE_INFINITY, basis);
   }
 
   /** Residues of the integer nearest to `value`; exact for every finite double. */

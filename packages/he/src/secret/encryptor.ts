@@ -30,12 +30,14 @@ export class Encryptor {
    * @param coefficients N coefficients, already multiplied by `scale`, magnitude below 2^62.
    * @param level any level; circuits start at params.freshLevel.
    * @param scale defaults to the canonical scale of the level.
+   * @throws `HE_SHAPE`, `HE_ENCODE_RANGE`, `HE_LEVEL_RANGE`
    */
   encryptNew(
     coefficients: Float64Array,
     level: number,
     scale: number = this.context.level(level).scale,
   ): Ciphertext {
+    this.#check(coefficients, level);
     const out = new Ciphertext(this.context, level, scale);
     this.#encrypt(out, coefficients, randomBytes(SEED_BYTES));
     return out;
@@ -47,6 +49,7 @@ export class Encryptor {
     level: number,
     scale: number = this.context.level(level).scale,
   ): SeededCiphertext {
+    this.#check(coefficients, level);
     const seed = randomBytes(SEED_BYTES);
     using full = new Ciphertext(this.context, level, scale);
     this.#encrypt(full, coefficients, seed);
@@ -54,17 +57,20 @@ export class Encryptor {
     return { parametersDigest: this.context.params.digest, level, scale, seed, c0 };
   }
 
+  #check(coefficients: Float64Array, level: number): void {
+    if (coefficients.length !== this.context.n) {
+      throw new SottoError('The number of coefficients is not the ring degree.', {
+        code: 'HE_SHAPE',
+        facts: { got: coefficients.length, expected: this.context.n },
+      });
+    }
+    this.context.checkCoefficients(coefficients, this.context.levelBasis(level));
+  }
+
   #encrypt(out: Ciphertext, coefficients: Float64Array, seed: Uint8Array): void {
     const { context } = this;
     const { ring } = context;
     const { basis, c0, c1 } = out;
-    if (coefficients.length !== context.n) {
-      out.release();
-      throw new SottoError('The number of coefficients is not the ring degree.', {
-        code: 'HE_SHAPE',
-        facts: { got: coefficients.length, expected: context.n },
-      });
-    }
     using work = context.scratch(basis.size);
     // Lifted apart from the message: beyond 2^53 a double sum would round the error away.
     const error = this.#gaussian.sample(this.#random, context.n);
