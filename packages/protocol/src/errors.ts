@@ -30,6 +30,7 @@ const statuses: Record<string, number> = {
   KEY_CONFLICT: 409,
   KEYS_CLOSED: 409,
   PUBLIC_CONFLICT: 409,
+  PUBLIC_MISSING: 409,
   BLOCK_OUT_OF_ORDER: 409,
   JOB_RUNNING: 409,
   JOB_NOT_DONE: 409,
@@ -50,7 +51,7 @@ const statuses: Record<string, number> = {
 
 /** Families whose errors come from what the caller sent. */
 const callerFamilies =
-  /^(DATA|FRAME|PAYLOAD|BLOCK|PROMPT|TOKEN|KEY|CIPHERTEXT|PARAMETERS|PLAN|MODEL|HE|RLWE|CKKS|ENGINE)_/;
+  /^(DATA|FRAME|PAYLOAD|BLOCK|PROMPT|PUBLIC|CONTEXT|CALIBRATION|TOKEN|KEY|CIPHERTEXT|PARAMETERS|PLAN|MODEL|HE|RLWE|CKKS|ENGINE)_/;
 
 /** HTTP status of an error code; an unknown code counts as the server's own fault. */
 export function statusOfCode(code: string): number {

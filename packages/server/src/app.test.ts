@@ -144,6 +144,11 @@ describe('a session', () => {
 
   it('exchanges ciphertexts with the client when the client refreshes', async () => {
     const { at, auth } = await withKeys({ refresh: 'client' });
+    expect(await failure(call('POST', `${at}/blocks`, block(0, 1, sealed(5)), auth))).toEqual({
+      status: 409,
+      code: 'PUBLIC_MISSING',
+    });
+    await call('POST', `${at}/public`, { tokens: [] }, auth);
     const posted = await call('POST', `${at}/blocks`, block(0, 1, sealed(5)), auth);
     const { jobId } = (await posted.json()) as { jobId: string };
     const types: string[] = [];
@@ -276,6 +281,7 @@ describe('bad input', () => {
 
   it('never puts the message of an unforeseen failure on the wire or in the log', async () => {
     const { at, auth } = await withKeys();
+    await call('POST', `${at}/public`, { tokens: [] }, auth);
     const { events } = await runBlock(block(0, 3, sealed(1)), at, auth);
     expect(events.at(-1)).toMatchObject({ type: 'failed', error: { code: 'INTERNAL' } });
     expect(JSON.stringify(events) + JSON.stringify(lines)).not.toContain('canary-message');

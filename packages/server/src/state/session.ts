@@ -144,7 +144,7 @@ export class Session {
   /**
    * Starts a block. The block that was sent last, sent again, gives the same job unless that one failed.
    *
-   * @throws `KEYS_MISSING`, `JOB_RUNNING`, `BLOCK_OUT_OF_ORDER`, `BLOCK_TOO_LONG`, `PROMPT_TOO_LONG`.
+   * @throws `KEYS_MISSING`, `PUBLIC_MISSING`, `JOB_RUNNING`, `BLOCK_OUT_OF_ORDER`, `BLOCK_TOO_LONG`, `PROMPT_TOO_LONG`.
    */
   startBlock(rows: Rows, jobId: string): Job {
     const fingerprint = [rows.position, rows.rows, ...rows.ciphertexts.map((c) => checksum32(c))].join(':');
@@ -157,7 +157,12 @@ export class Session {
       });
     }
     this.#requireQuiet();
-    if (!this.#publicTokens) this.#publicTokens = [];
+    if (!this.#publicTokens) {
+      throw new SottoError('The public part is missing.', {
+        code: 'PUBLIC_MISSING',
+        fix: 'Send it before the first block; it holds at least the start token.',
+      });
+    }
     if (rows.position !== this.#positions) {
       throw new SottoError('The block does not continue the sequence.', {
         code: 'BLOCK_OUT_OF_ORDER',
