@@ -41,13 +41,29 @@ static void chacha20_blocks(u32 *out, const u32 *key, const u32 *nonce, u32 coun
 
 static void uniform_row(u32 *o, size_t n, const Prime *p, const u32 *seed, u32 domain) {
   u32 words[16 * LANES], nonce[3] = {domain, p->index, 0}, mask = 0xffffffffu >> __builtin_clz(p->q);
+  V masks = v_set(mask), q = v_set(p->q);
   size_t i = 0;
   for (u32 counter = 0; i < n; counter += LANES) {
     chacha20_blocks(words, seed, nonce, counter);
-    for (u32 k = 0; k < 16 * LANES && i < n; k++) {
-      u32 word = words[k] & mask;
-      o[i] = word;
-      i += word < p->q;
+    for (u32 k = 0; k < 16 * LANES && i < n; k += LANES) {
+      V x = v_and(v_load(words + k), masks);
+#if defined(V_STORE_LESS)
+      if (i + LANES <= n) {
+        i += v_store_less(o + i, x, q);
+        continue;
+      }
+#else
+      if (i + LANES <= n && v_all_less(x, q)) {
+        v_store(o + i, x);
+        i += LANES;
+        continue;
+      }
+#endif
+      for (u32 lane = k; lane < k + LANES && i < n; lane++) {
+        u32 word = words[lane] & mask;
+        o[i] = word;
+        i += word < p->q;
+      }
     }
   }
 }

@@ -23,6 +23,7 @@ INLINE V v_sub(V a, V b) { return _mm512_sub_epi32(a, b); }
 INLINE V v_min(V a, V b) { return _mm512_min_epu32(a, b); }
 INLINE V v_mul(V a, V b) { return _mm512_mullo_epi32(a, b); }
 INLINE V v_xor(V a, V b) { return _mm512_xor_si512(a, b); }
+INLINE V v_and(V a, V b) { return _mm512_and_si512(a, b); }
 #define v_rotl(a, bits) _mm512_rol_epi32(a, bits)
 INLINE V v_shift_left(V a, u32 bits) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128((int)bits)); }
 INLINE V v_shift_right(V a, u32 bits) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128((int)bits)); }
@@ -31,6 +32,13 @@ INLINE V v_mul_even(V a, V b) { return _mm512_mul_epu32(a, b); }
 INLINE V v_odd(V a) { return _mm512_srli_epi64(a, 32); }
 INLINE V v_high_words(V even, V odd) { return _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB); }
 INLINE V v_permute_lanes(V a, V index) { return _mm512_permutexvar_epi32(index, a); }
+// Stores the lanes of x that are below those of limit, in order, and garbage after them; returns how many.
+#define V_STORE_LESS
+INLINE u32 v_store_less(void *at, V x, V limit) {
+  __mmask16 keep = _mm512_cmplt_epu32_mask(x, limit);
+  v_store(at, _mm512_maskz_compress_epi32(keep, x));
+  return (u32)__builtin_popcount(keep);
+}
 
 #elif defined(__AVX2__) && !defined(SOTTO_PORTABLE)
 #include <immintrin.h>
@@ -45,6 +53,7 @@ INLINE V v_sub(V a, V b) { return _mm256_sub_epi32(a, b); }
 INLINE V v_min(V a, V b) { return _mm256_min_epu32(a, b); }
 INLINE V v_mul(V a, V b) { return _mm256_mullo_epi32(a, b); }
 INLINE V v_xor(V a, V b) { return _mm256_xor_si256(a, b); }
+INLINE V v_and(V a, V b) { return _mm256_and_si256(a, b); }
 #define v_rotl(a, bits) _mm256_or_si256(_mm256_slli_epi32(a, bits), _mm256_srli_epi32(a, 32 - (bits)))
 INLINE V v_shift_left(V a, u32 bits) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128((int)bits)); }
 INLINE V v_shift_right(V a, u32 bits) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128((int)bits)); }
@@ -53,6 +62,8 @@ INLINE V v_mul_even(V a, V b) { return _mm256_mul_epu32(a, b); }
 INLINE V v_odd(V a) { return _mm256_srli_epi64(a, 32); }
 INLINE V v_high_words(V even, V odd) { return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA); }
 INLINE V v_permute_lanes(V a, V index) { return _mm256_permutevar8x32_epi32(a, index); }
+// Whether every lane of a is below the same lane of b.
+INLINE int v_all_less(V a, V b) { return _mm256_testz_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a), _mm256_set1_epi32(-1)); }
 
 #elif defined(__wasm_simd128__)
 #include <wasm_simd128.h>
@@ -67,6 +78,7 @@ INLINE V v_sub(V a, V b) { return wasm_i32x4_sub(a, b); }
 INLINE V v_min(V a, V b) { return wasm_u32x4_min(a, b); }
 INLINE V v_mul(V a, V b) { return wasm_i32x4_mul(a, b); }
 INLINE V v_xor(V a, V b) { return wasm_v128_xor(a, b); }
+INLINE V v_and(V a, V b) { return wasm_v128_and(a, b); }
 #define v_rotl(a, bits) wasm_v128_or(wasm_i32x4_shl(a, bits), wasm_u32x4_shr(a, 32 - (bits)))
 INLINE V v_shift_left(V a, u32 bits) { return wasm_i32x4_shl(a, bits); }
 INLINE V v_shift_right(V a, u32 bits) { return wasm_u32x4_shr(a, bits); }
@@ -75,6 +87,7 @@ INLINE V v_mul_low_half(V a, V b) { return wasm_u64x2_extmul_low_u32x4(a, b); }
 INLINE V v_mul_high_half(V a, V b) { return wasm_u64x2_extmul_high_u32x4(a, b); }
 INLINE V v_high_words(V low, V high) { return wasm_i32x4_shuffle(low, high, 1, 3, 5, 7); }
 INLINE V v_low_words(V low, V high) { return wasm_i32x4_shuffle(low, high, 0, 2, 4, 6); }
+INLINE int v_all_less(V a, V b) { return wasm_i32x4_all_true(wasm_u32x4_lt(a, b)); }
 
 #else
 #define SOTTO_ISA 0
@@ -89,6 +102,7 @@ INLINE V v_sub(V a, V b) { return a - b; }
 INLINE V v_min(V a, V b) { V less = (V)(a < b); return (a & less) | (b & ~less); }
 INLINE V v_mul(V a, V b) { return a * b; }
 INLINE V v_xor(V a, V b) { return a ^ b; }
+INLINE V v_and(V a, V b) { return a & b; }
 #define v_rotl(a, bits) (((a) << (bits)) | ((a) >> (32 - (bits))))
 INLINE V v_shift_left(V a, u32 bits) { return a << bits; }
 INLINE V v_shift_right(V a, u32 bits) { return a >> bits; }
@@ -96,7 +110,7 @@ INLINE V v_add_64(V a, V b) { return (V)((V64)a + (V64)b); }
 INLINE V v_mul_low_half(V a, V b) { return (V)((V64){a[0], a[1]} * (V64){b[0], b[1]}); }
 INLINE V v_mul_high_half(V a, V b) { return (V)((V64){a[2], a[3]} * (V64){b[2], b[3]}); }
 INLINE V v_high_words(V low, V high) { return (V){low[1], low[3], high[1], high[3]}; }
-INLINE V v_low_words(V low, V high) { return (V){low[0], low[2], high[0], high[2]}; }
+INLINE V v_low_words(V low, V high) { return (V){low[0], low[2], high[0], high[2]}; }INLINE int v_all_less(V a, V b) { return a[0] < b[0] && a[1] < b[1] && a[2] < b[2] && a[3] < b[3]; }
 #endif
 
 #define LANES (1 << LOG_LANES)

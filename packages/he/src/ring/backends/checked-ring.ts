@@ -95,6 +95,7 @@ export class CheckedRing implements Ring {
   readonly #kernels: Kernels;
   readonly #bases: Basis[] = [];
   readonly #basisByIndices = new Map<string, Basis>();
+  readonly #overlaps = new Map<number, number>();
   #counts = noCounts();
   #disposed = false;
 
@@ -299,7 +300,7 @@ export class CheckedRing implements Ring {
         most: MAX_EXTEND_PRIMES,
       });
     }
-    const targets = to.indices.filter((index) => !from.indices.includes(index)).length;
+    const targets = to.size - this.#common(to, from);
     this.#counts.intt += from.size;
     this.#counts.baseConversion += from.size * targets;
     this.#counts.ntt += targets;
@@ -310,7 +311,7 @@ export class CheckedRing implements Ring {
     this.#check(from, x);
     this.#check(to, out);
     this.#apart(out, to.size, x, from.size);
-    const divided = from.indices.filter((index) => !to.indices.includes(index)).length;
+    const divided = from.size - this.#common(to, from);
     if (divided > MAX_DIVIDE_PRIMES) {
       fail('Too many primes to divide by at once.', 'HE_RING_ARGUMENT', {
         size: divided,
@@ -437,11 +438,21 @@ export class CheckedRing implements Ring {
   }
 
   #subset(small: Basis, large: Basis): void {
-    for (const index of small.indices) {
-      if (!large.indices.includes(index)) {
-        fail('A basis must be a subset of the other.', 'HE_RING_BASIS', { index });
-      }
+    if (this.#common(small, large) !== small.size) {
+      const index = small.indices.find((i) => !large.indices.includes(i)) ?? null;
+      fail('A basis must be a subset of the other.', 'HE_RING_BASIS', { index });
     }
+  }
+
+  /** How many primes two bases share. */
+  #common(a: Basis, b: Basis): number {
+    const key = a.id * 2 ** 26 + b.id;
+    let common = this.#overlaps.get(key);
+    if (common === undefined) {
+      common = a.indices.filter((index) => b.indices.includes(index)).length;
+      this.#overlaps.set(key, common);
+    }
+    return common;
   }
 
   #apart(a: Ptr, aRows: number, b: Ptr, bRows: number): void {

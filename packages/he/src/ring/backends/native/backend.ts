@@ -16,7 +16,7 @@ const HUGE_PAGE_BYTES = 2 ** 21;
 const DEFAULT_MAX_THREADS = 16;
 
 /**
- * The fast backend: C kernels for AVX-512, AVX2 or any processor, on a pool of threads that all rings of this backend share.
+ * The fast backend: C kernels for AVX-512, AVX2 or any processor, on a pool of threads that all backends of this size share.
  * Results do not depend on the number of threads.
  * @throws BACKEND_UNAVAILABLE when the library was not built or cannot run here.
  */
@@ -29,7 +29,7 @@ export function createNativeBackend({ threads, isa }: NativeOptions = {}): Backe
       facts: { threads: wanted },
     });
   }
-  const pool = wanted === 1 ? 0 : Number(library.functions.sotto_pool_create(wanted));
+  const pool = threadPool(library, wanted);
   const backend: Backend = {
     name: 'native',
     isa: library.isa,
@@ -41,6 +41,23 @@ export function createNativeBackend({ threads, isa }: NativeOptions = {}): Backe
   };
   return backend;
 }
+
+const pools = new Map<string, number>();
+
+/** Backends of equal size share their threads; these sleep between kernels and end with the process. */
+function threadPool({ isa, functions }: NativeLibrary, threads: number): number {
+  if (threads === 1) return 0;
+  const key = `${isa} ${threads}`;
+  let pool = pools.get(key);
+  if (pool === undefined) {
+    pool = Number(functions.sotto_pool_create(threads));
+    pools.set(key, pool);
+  }
+  return pool;
+}
+
+/** Gives back the address space of rings that were dropped without dispose. */
+const dropped = new FinalizationRegistry((release: () => void) => release());
 
 function nativeMachine(library: NativeLibrary, pool: number): Machine {
   const { functions } = library;
@@ -62,7 +79,12 @@ function nativeMachine(library: NativeLibrary, pool: number): Machine {
   // The first words hold the lists handed over in every call, so they get a view that is made once.
   const VIEW_BYTES = 2 ** 17;
   let staged = new Uint32Array(library.viewBytes(base, VIEW_BYTES));
-  return {
+  const range = { at: base, sizeBytes: limitBytes };
+  const release = () => {
+    if (range.sizeBytes > 0) functions.sotto_release(range.at, range.sizeBytes);
+    range.sizeBytes = 0;
+  };
+  const machine: Machine = {
     functions,
     base,
     limitBytes,
@@ -81,7 +103,9 @@ function nativeMachine(library: NativeLibrary, pool: number): Machine {
     },
     dispose() {
       staged = new Uint32Array(0);
-      functions.sotto_release(base, limitBytes);
+      release();
     },
   };
+  dropped.register(machine, release);
+  return machine;
 }
