@@ -1,1 +1,32 @@
-export {};
+export { type CalibrateOptions, calibrate, sampleTexts } from './calibrate.js';
+export {
+  type Calibration,
+  type Interval,
+  type LayerCalibration,
+  readCalibration,
+  writeCalibration,
+} from './calibration.js';
+export { embedRows, readHidden } from './client-side.js';
+export type { WorkCounts } from './dry-run.js';
+export { embeddedCalibration } from './embedded.js';
+export {
+  type Conversation,
+  EncryptedTransformer,
+  type ForwardOptions,
+  type TransformerOptions,
+} from './execute.js';
+export { EncryptedKvCache } from './kv-cache.js';
+export type { Layout } from './layout.js';
+export {
+  type ClientPlan,
+  type EvaluationKeyNeeds,
+  forecast,
+  makePlan,
+  type OperationCosts,
+  type Plan,
+  type PlanOptions,
+} from './plan.js';
+export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomials.js';
+export { type PublicContext, prefillPublic } from './public-context.js';
+export { type CutName, chooseCuts, cutNames, layerDepths } from './schedule.js';
+export { tinyTestModel } from './tiny-model.js';

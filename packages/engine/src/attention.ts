@@ -1,0 +1,130 @@
+import { sumSlots } from '@sotto/he/circuits';
+import { causalMask, kindMask, queryPhases, scoreConstants, spread, visibleMask } from './block.js';
+import type { CacheLayer } from './kv-cache.js';
+import type { LayerScope } from './layer.js';
+import { columnStride, pairStride } from './layout.js';
+import { rowNorm } from './norm.js';
+import { publicScores, publicValues } from './public-context.js';
+import { attentionInput, attentionOutput, kinds, routingSteps } from './weights.js';
+
+/** Result of {@link scores}: scaled scores, and this layer's cache with the block appended. */
+export type Scores<C> = { score: C } & CacheLayer<C>;
+
+/** Selects one kind of the joint product (1 level) and copies it to all columns. */
+function route<C extends object>(s: LayerScope<C>, joint: C, kind: number, name: string): C {
+  const { m, layout, block, plains, model } = s;
+  const build = () =>
+    kind === kinds.query ? queryPhases(layout, model.config, block) : kindMask(layout, kind);
+  const id = kind === kinds.query ? `${block.id}/${name}` : name;
+  let out = m.ev.mulPlainNew(joint, plains.factor(id, build, m.level(joint)));
+  for (const step of routingSteps(layout, kind)) out = m.ev.addNew(out, m.ev.rotateNew(out, step));
+  return out;
+}
+
+/** Rows of the block into their columns, broadcast over the rows. 1 level. */
+function spreadRows<C extends object>(s: LayerScope<C>, a: C, what: 'key' | 'plain'): C {
+  const { m, layout, block, plains, model } = s;
+  const map = spread(layout, model.config, block, what);
+  const moved = m.map(a, (level) => plains.map(map, level));
+  return sumSlots(m.ev, moved, layout.blockRows, -1);
+}
+
+/**
+ * Scaled scores v in [-1, 1] of every row with every visible key, public and private, from the residual stream; -1 at invisible
+ * places. The row norm is multiplied in last, so its polynomial runs beside query, key and product.
+ */
+export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
+  const { m, layout, block, plains, model, polynomials: p, calibration, index } = s;
+  const { ev } = m;
+  return ev.scope(() => {
+    const input = attentionInput(model, layout, index, calibration, p);
+    const joint = m.map(x, (level) => plains.map(input, level));
+    const query = route(s, joint, kinds.query, 'query-phases');
+    const shift = route(s, joint, kinds.shift, 'kind-shift');
+    const append = (old: C | undefined, fresh: C): C => (old === undefined ? fresh : m.add(old, fresh));
+    const past = s.past;
+    const key = append(past?.key, spreadRows(s, route(s, joint, kinds.key, 'kind-key'), 'key'));
+    const value = append(past?.value, spreadRows(s, route(s, joint, kinds.value, 'kind-value'), 'plain'));
+    const row = rowNorm(m, layout, x, p.attentionNorm);
+    const norm = append(past?.norm, spreadRows(s, row, 'plain'));
+
+    const dot = sumSlots(ev, m.mul(query, key), layout.pairs, pairStride(layout));
+    const causal = plains.factor(
+      `${block.id}/causal`,
+      () => causalMask(layout, model.config, block),
+      m.level(dot),
+    );
+    const own = m.mul(m.mul(ev.mulPlainNew(dot, causal), row), norm);
+
+    const visible = plains.factor(
+      `${block.id}/visible`,
+      () => visibleMask(layout, model.config, block),
+      m.level(shift),
+    );
+    const context = publicScores(model, layout, s.context, index);
+    const open = m.map(query, (level) => plains.map(context, level));
+    const rest = m.mul(m.add(open, ev.mulPlainNew(shift, visible)), row);
+
+    const both = m.twiceReal(m.add(own, rest));
+    const constants = plains.summand(
+      `${block.id}/constants/${index}`,
+      () => scoreConstants(layout, model.config, block, calibration, p),
+      m.level(both),
+    );
+    return { score: ev.addPlainNew(both, constants), key, value, norm };
+  });
+}
+
+/** Root of the exponential: a polynomial of the scaled score. */
+export function exponentialRoot<C extends object>(s: LayerScope<C>, score: C): C {
+  return s.m.polynomial(score, s.polynomials.exp);
+}
+
+export function exponential<C extends object>(s: LayerScope<C>, root: C): C {
+  const { ev } = s.m;
+  return ev.scope(() => {
+    let u = root;
+    for (let i = 0; i < s.degrees.squarings; i++) u = ev.squareNew(u);
+    return u;
+  });
+}
+
+/** Sum over all keys, in every column. */
+function sumKeys<C extends object>(s: LayerScope<C>, a: C): C {
+  return sumSlots(s.m.ev, a, s.layout.columns * s.layout.pairs, columnStride(s.layout));
+}
+
+/** u times a rough inverse of its sum. */
+export function normalise<C extends object>(s: LayerScope<C>, u: C): C {
+  const { m, polynomials: p } = s;
+  return m.ev.scope(() => {
+    const sum = m.ev.addConstNew(sumKeys(s, u), p.sumOffset);
+    return m.mul(u, m.polynomial(sum, p.inverse));
+  });
+}
+
+/** Squares, divides by the exact sum, averages the values and projects: what attention adds to the residual stream. */
+export function attend<C extends object>(s: LayerScope<C>, normalised: C, cache: CacheLayer<C>): C {
+  const { m, layout, plains, model, polynomials: p, index } = s;
+  const { ev } = m;
+  return ev.scope(() => {
+    const weights = ev.squareNew(normalised);
+    const sum = sumKeys(s, weights);
+    const twice = ev.addNew(sum, sum);
+    const rough = m.polynomial(ev.addConstNew(twice, p.squareSumOffset), p.lastInverse);
+    // Newton: g (2 - s g) squares the relative error.
+    const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
+
+    const everyPair = sumSlots(ev, weights, layout.pairs, pairStride(layout));
+    const own = m.mul(m.mul(everyPair, cache.norm), cache.value);
+    const context = publicValues(model, layout, s.context, index);
+    const open = m.map(weights, (level) => plains.map(context, level));
+    const total = sumSlots(ev, m.add(own, open), layout.columns, columnStride(layout));
+    const average = m.mul(total, inverse);
+
+    const output = attentionOutput(model, layout, index, p);
+    const half = m.map(average, (level) => plains.map(output, level));
+    const blocks = layout.features / layout.width;
+    return m.twiceReal(sumSlots(ev, half, blocks, layout.width * layout.blockRows));
+  });
+}

@@ -1,0 +1,86 @@
+import { SottoError } from '@sotto/base';
+import type { SlotVector } from '@sotto/he/scheme';
+import { embedTokens, type LlamaModel } from '@sotto/model';
+import type { ClientPlan } from './plan.js';
+
+/**
+ * The slots of a block of embedded tokens, ready to encrypt at `plan.inputLevel`. Short blocks repeat their last token, so that no
+ * row leaves the calibrated ranges.
+ *
+ * @param tokens 1..blockRows token ids.
+ * @throws SottoError `ENGINE_BLOCK_ROWS`, `TOKEN_OUT_OF_RANGE`, `PLAN_MISMATCH`.
+ */
+export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly number[]): SlotVector {
+  if (model.digest !== plan.modelDigest) {
+    throw new SottoError('The server runs another model.', {
+      code: 'PLAN_MISMATCH',
+      facts: { own: model.digest, plan: plan.modelDigest },
+      fix: 'Load the model that the server names.',
+    });
+  }
+  if (tokens.length < 1 || tokens.length > plan.blockRows) {
+    throw new SottoError('A block has between one row and the rows of the plan.', {
+      code: 'ENGINE_BLOCK_ROWS',
+      facts: { rows: tokens.length, blockRows: plan.blockRows },
+      fix: 'Split the prompt into blocks.',
+    });
+  }
+  const rows = embedTokens(model, tokens);
+  const re = new Float64Array(plan.width * plan.blockRows);
+  for (let row = 0; row < plan.blockRows; row++) {
+    const values = rows[Math.min(row, rows.length - 1)]!;
+    for (let f = 0; f < plan.dim; f++) re[f * plan.blockRows + row] = values[f]! * plan.inputScale;
+  }
+  return { re, im: null };
+}
+
+/** Outputs and replicas farther than this apart, relative to the calibrated range, mean that a value left its window. */
+const ESCAPE_SPREAD = 2 ** -6;
+/** Outputs beyond this many calibrated ranges, too. */
+const ESCAPE_MAGNITUDE = 2;
+
+/**
+ * The residual stream of `rows` rows from the decrypted slots: for `finishLogits`. Every value is there many times; a value that
+ * left a polynomial's window somewhere explodes, and then the copies disagree, the imaginary part is not zero, or the size is
+ * absurd.
+ *
+ * @throws SottoError `ENGINE_OUTPUT_ESCAPED`.
+ */
+export function readHidden(
+  plan: ClientPlan,
+  slots: { readonly re: Float64Array; readonly im: Float64Array | null },
+  rows: number,
+): Float64Array[] {
+  const { blockRows, width, dim } = plan;
+  const period = width * blockRows;
+  const copies = slots.re.length / period;
+  const out = Array.from({ length: rows }, () => new Float64Array(dim));
+  let spread = 0;
+  let magnitude = 0;
+  for (let row = 0; row < rows; row++) {
+    for (let f = 0; f < dim; f++) {
+      let low = Number.POSITIVE_INFINITY;
+      let high = Number.NEGATIVE_INFINITY;
+      let sum = 0;
+      for (let copy = 0; copy < copies; copy++) {
+        const slot = copy * period + f * blockRows + row;
+        const value = slots.re[slot]!;
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+        sum += value;
+        spread = Math.max(spread, Math.abs(slots.im?.[slot] ?? 0));
+      }
+      spread = Math.max(spread, high - low);
+      magnitude = Math.max(magnitude, high, -low);
+      out[row]![f] = sum / copies / plan.outputScale;
+    }
+  }
+  if (!(spread < ESCAPE_SPREAD && magnitude < ESCAPE_MAGNITUDE)) {
+    throw new SottoError('The encrypted computation left its calibrated range; its result is void.', {
+      code: 'ENGINE_OUTPUT_ESCAPED',
+      facts: { spread: spread.toPrecision(2), magnitude: magnitude.toPrecision(2) },
+      fix: 'Avoid rare characters in the private part, or use a mode without approximations.',
+    });
+  }
+  return out;
+}

@@ -1,0 +1,218 @@
+import { type ProgressListener, ProgressMeter, SottoError } from '@sotto/base';
+import type { Evaluator, Refresher } from '@sotto/he/scheme';
+import { KvCache, type LlamaModel } from '@sotto/model';
+import { Arithmetic } from './arithmetic.js';
+import type { BlockPlace } from './block.js';
+import type { Calibration } from './calibration.js';
+import { type CacheLayer, EncryptedKvCache } from './kv-cache.js';
+import { type LayerScope, runLayer } from './layer.js';
+import { PlainCache } from './plain-cache.js';
+import type { Plan } from './plan.js';
+import { type PublicContext, prefillPublic } from './public-context.js';
+
+/** One prompt and its continuation: public part in the clear, private part in an encrypted cache. */
+export interface Conversation<C> {
+  readonly context: PublicContext;
+  readonly cache: EncryptedKvCache<C>;
+}
+
+export interface TransformerOptions<C extends object> {
+  readonly model: LlamaModel;
+  readonly calibration: Calibration;
+  readonly plan: Plan;
+  readonly evaluator: Evaluator<C>;
+  readonly refresher: Refresher<C>;
+  /** Memory for encoded weights. 4 GiB when absent. */
+  readonly weightCacheBytes?: number;
+  /** Memory of one encoded plaintext at a level; estimated from the slots when absent. */
+  readonly plainBytes?: (level: number) => number;
+  /** Sees every intermediate state: a precision trace on the cleartext scheme. */
+  readonly trace?: (event: { layer: number; name: string; level: number; value: C }) => void;
+}
+
+export interface ForwardOptions {
+  readonly progress?: ProgressListener;
+  readonly signal?: AbortSignal;
+}
+
+/** Steps that {@link EncryptedTransformer.forward} reports for each layer, refreshes aside. */
+const STEPS_PER_LAYER = 9;
+
+/** A limb of 30 bits for every 30 bits of modulus: about 40 bits a level above 51. */
+const estimatedPlainBytes = (slots: number) => (level: number) =>
+  8 * slots * Math.ceil((51 + 40 * level) / 30 + 1);
+
+/**
+ * The stock transformer over encrypted rows, on any scheme that implements the evaluator: executes a {@link Plan}.
+ * Nothing here can decrypt.
+ */
+export class EncryptedTransformer<C extends object> {
+  readonly plains: PlainCache<C>;
+  readonly #options: TransformerOptions<C>;
+  readonly #arithmetic: Arithmetic<C>;
+  #blocks = 0;
+
+  /** @throws SottoError `PLAN_MISMATCH` when plan, model, evaluator and refresher do not belong together. */
+  constructor(options: TransformerOptions<C>) {
+    this.#options = options;
+    const { plan, model, evaluator, refresher, calibration } = options;
+    const pairs: [string, unknown, unknown][] = [
+      ['model digest', model.digest, plan.modelDigest],
+      ['calibration digest', calibration.modelDigest, plan.modelDigest],
+      ['slots', evaluator.slots, plan.layout.slots],
+      ['level after a refresh', refresher.outputLevel, plan.topLevel],
+    ];
+    for (const [what, got, expected] of pairs) {
+      if (got !== expected) {
+        throw new SottoError(`The plan was made for another ${what}.`, {
+          code: 'PLAN_MISMATCH',
+          facts: { got: String(got), expected: String(expected) },
+          fix: 'Make the plan for this model and these parameters.',
+        });
+      }
+    }
+    if (refresher.inputLevel > plan.bottomLevel) {
+      throw new SottoError('The refresh needs a higher level than the plan leaves.', {
+        code: 'PLAN_MISMATCH',
+        facts: { inputLevel: refresher.inputLevel, bottomLevel: plan.bottomLevel },
+        fix: 'Make the plan for these parameters.',
+      });
+    }
+    this.#arithmetic = new Arithmetic(evaluator);
+    this.plains = new PlainCache(evaluator, {
+      budgetBytes: options.weightCacheBytes ?? 4 * 2 ** 30,
+      plainBytes: options.plainBytes ?? estimatedPlainBytes(evaluator.slots),
+    });
+  }
+
+  /**
+   * Runs the public tokens (BOS first) in the clear.
+   *
+   * @throws SottoError `PLAN_WINDOW_EXCEEDED` when they do not fit, and those of {@link prefillPublic}.
+   */
+  conversation(publicTokens: readonly number[]): Conversation<C> {
+    const { model, plan } = this.#options;
+    const capacity = plan.layout.publicCapacity;
+    if (publicTokens.length > capacity) throw windowExceeded('public', publicTokens.length, capacity);
+    return this.#open(prefillPublic(model, publicTokens));
+  }
+
+  /** A conversation whose public keys have no values: for dry runs. */
+  dryConversation(): Conversation<C> {
+    return this.#open({ id: 'dry', length: 1, cache: new KvCache(this.#options.model.config.layerCount) });
+  }
+
+  #open(context: PublicContext): Conversation<C> {
+    const { model, evaluator, plan } = this.#options;
+    const cache = new EncryptedKvCache<C>(evaluator, model.config.layerCount, plan.layout.privateColumns);
+    return { context, cache };
+  }
+
+  /**
+   * One pass over a block of encrypted rows: `input` holds `rows` embedded tokens (see `embedRows`), which continue the
+   * conversation. Rows attend to the public prefix, to all earlier private rows and causally to each other; the cache grows by
+   * them when the pass succeeds and is unchanged when it fails.
+   *
+   * @returns the residual stream after the last layer, for the client's `finishLogits`. `input` is not freed.
+   * @throws SottoError `PLAN_WINDOW_EXCEEDED`, `ENGINE_ABORTED`, `ENGINE_BLOCK_ROWS`.
+   */
+  async forward(talk: Conversation<C>, input: C, rows: number, options: ForwardOptions = {}): Promise<C> {
+    const { model, plan, evaluator, refresher, calibration, trace } = this.#options;
+    const { layout } = plan;
+    if (!Number.isInteger(rows) || rows < 1 || rows > layout.blockRows) {
+      throw new SottoError('A block has between one row and the rows of the plan.', {
+        code: 'ENGINE_BLOCK_ROWS',
+        facts: { rows, blockRows: layout.blockRows },
+        fix: 'Split the prompt into blocks.',
+      });
+    }
+    if (rows > talk.cache.remaining) {
+      throw windowExceeded('private', talk.cache.columns.length + rows, layout.privateColumns);
+    }
+    const start = talk.context.length + talk.cache.length;
+    if (start + rows > model.config.contextLength) {
+      throw windowExceeded('whole', start + rows, model.config.contextLength);
+    }
+    const positions = Array.from({ length: rows }, (_, row) => start + row);
+    const block: BlockPlace = {
+      id: `block/${this.#blocks++}`,
+      start,
+      rows,
+      publicLength: talk.context.length,
+      columns: [...talk.cache.columns, ...positions],
+      firstColumn: talk.cache.columns.length,
+    };
+    const layerCount = model.config.layerCount;
+    const total = STEPS_PER_LAYER * layerCount + plan.refreshes;
+    const meter = new ProgressMeter('forward', total, 'operations', options.progress);
+    const layers: CacheLayer<C>[] = [];
+    let x = evaluator.copyNew(input);
+    try {
+      for (let index = 0; index < layerCount; index++) {
+        const see = (name: string, value: C): void => {
+          this.#checkSignal(options.signal);
+          meter.advance(1, `layer ${index + 1}/${layerCount} ${name}`);
+          trace?.({ layer: index, name, level: evaluator.levelOf(value), value });
+        };
+        const scope: LayerScope<C> = {
+          m: this.#arithmetic,
+          layout,
+          plains: this.plains,
+          model,
+          degrees: plan.degrees,
+          polynomials: plan.polynomials[index]!,
+          calibration: calibration.layers[index]!,
+          index,
+          block,
+          context: talk.context,
+          past: talk.cache.layer(index),
+          nextStreamScale: plan.polynomials[index + 1]?.attentionNorm.streamScale ?? plan.client.outputScale,
+          cuts: plan.cuts,
+          normRide: plan.normRide,
+          refresh: async (a, what) => {
+            const fresh = await refresher.refresh(a);
+            see(`refresh ${what}`, fresh);
+            return fresh;
+          },
+          see,
+        };
+        const result = await runLayer(scope, x);
+        evaluator.release(x);
+        x = result.x;
+        layers.push(result.cache);
+      }
+    } catch (error) {
+      evaluator.release(x);
+      for (const { key, value, norm } of layers)
+        for (const part of [key, value, norm]) evaluator.release(part);
+      throw error;
+    } finally {
+      this.plains.dropPrefix(`${block.id}/`);
+    }
+    talk.cache.commit(layers, positions);
+    return x;
+  }
+
+  #checkSignal(signal: AbortSignal | undefined): void {
+    if (signal?.aborted !== true) return;
+    throw new SottoError('The pass was stopped.', {
+      code: 'ENGINE_ABORTED',
+      fix: 'Start it again; the conversation is as it was before.',
+      retryable: true,
+      cause: signal.reason,
+    });
+  }
+
+  /** Frees every encoded weight. Conversations are freed by their cache's `dispose`. */
+  dispose(): void {
+    this.plains.dispose();
+  }
+}
+
+function windowExceeded(part: string, length: number, capacity: number): SottoError {
+  return new SottoError(`The ${part} part of the conversation does not fit the plan.`, {
+    code: 'PLAN_WINDOW_EXCEEDED',
+    facts: { length, capacity },
+    fix: 'Start a new conversation, or plan with more room.',
+  });
+}

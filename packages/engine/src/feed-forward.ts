@@ -1,0 +1,38 @@
+import { sumSlots } from '@sotto/he/circuits';
+import type { LayerScope } from './layer.js';
+import { rowNorm } from './norm.js';
+import { feedForwardInput, feedForwardOutput } from './weights.js';
+
+/** Half of gate + i up, both within [-1, 1], in the staircase order. */
+export function gateAndUp<C extends object>(s: LayerScope<C>, x: C): C {
+  const { m, layout, plains, model, polynomials: p, index } = s;
+  return m.ev.scope(() => {
+    const row = rowNorm(m, layout, x, p.feedForwardNorm);
+    // The product waits for the norm anyway: it runs at the lowest level that is not lower.
+    const low = m.lower(x, m.level(row) + 1);
+    const input = feedForwardInput(model, layout, index, p);
+    return m.mul(
+      m.map(low, (level) => plains.map(input, level)),
+      row,
+    );
+  });
+}
+
+/** SiLU of the gate, and up, from {@link gateAndUp}. */
+export function activate<C extends object>(s: LayerScope<C>, halves: C): { gate: C; up: C } {
+  return s.m.ev.scope(() => {
+    const { real, imaginary } = s.m.split(halves);
+    return { gate: s.m.polynomial(real, s.polynomials.silu), up: imaginary };
+  });
+}
+
+/** The down projection at the scale of the next norm. */
+export function down<C extends object>(s: LayerScope<C>, gate: C, up: C): C {
+  const { m, layout, plains, model, polynomials: p, index } = s;
+  return m.ev.scope(() => {
+    const inner = m.mul(gate, up);
+    const map = feedForwardOutput(model, layout, index, p, s.nextStreamScale);
+    const parts = m.map(inner, (level) => plains.map(map, level));
+    return sumSlots(m.ev, parts, layout.features / layout.width, layout.width * layout.blockRows);
+  });
+}

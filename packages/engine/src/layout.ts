@@ -1,0 +1,122 @@
+import { SottoError } from '@sotto/base';
+import { headDimOf, type LlamaConfig } from '@sotto/model';
+
+export function nextPowerOfTwo(n: number): number {
+  return 2 ** Math.ceil(Math.log2(n));
+}
+
+export interface LayoutOptions {
+  /** Complex slots of a ciphertext. */
+  readonly slots: number;
+  /** Rows of a block (tokens processed in one pass), a power of two. */
+  readonly blockRows: number;
+  /** Encrypted positions that the KV cache can hold. */
+  readonly privateColumns: number;
+}
+
+/**
+ * Where things lie. A slot is (feature, row): slot = feature * tau + row with tau = blockRows, so that a rotation by a multiple of
+ * tau moves features and leaves rows alone. Features are read in four ways:
+ *
+ * - residual stream: feature modulo `width`, repeated over the whole ring;
+ * - attention: feature = (pair * columns + column) * heads + head. The pair is the highest digit: a sum over pairs, and a sum over
+ *   all keys, wrap around the ring and need no mask. Columns below `privateColumns` hold one encrypted key each (the score at pair
+ *   0); the others hold one public key for each pair index;
+ * - kinds: while the query, key, value and shift of one product are together, column quarter 0, 1, 2, 3 holds them;
+ * - feed-forward: a staircase of the inner features, see {@link innerOf}.
+ */
+export interface Layout {
+  readonly slots: number;
+  readonly blockRows: number;
+  /** slots / blockRows. */
+  readonly features: number;
+  /** Residual features, padded to a power of two. */
+  readonly width: number;
+  /** Feed-forward features, padded. */
+  readonly innerWidth: number;
+  /** Heads, padded. */
+  readonly heads: number;
+  /** Complex pairs of a head, padded. */
+  readonly pairs: number;
+  readonly columns: number;
+  readonly privateColumns: number;
+  /** Public keys that fit. */
+  readonly publicCapacity: number;
+  /** Diagonals of the down projection. */
+  readonly downDiagonals: number;
+}
+
+function refuse(what: string, facts: Record<string, number>): never {
+  throw new SottoError(`The model does not fit the ciphertext: ${what}.`, {
+    code: 'PLAN_LAYOUT_IMPOSSIBLE',
+    facts,
+    fix: 'Use a larger ring, fewer rows a block, or a smaller model.',
+  });
+}
+
+/** @throws SottoError `PLAN_LAYOUT_IMPOSSIBLE`. */
+export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout {
+  const { slots, blockRows, privateColumns } = options;
+  for (const n of [slots, blockRows]) {
+    if (!Number.isInteger(Math.log2(n))) refuse('slots and rows must be powers of two', { slots, blockRows });
+  }
+  const features = slots / blockRows;
+  const width = nextPowerOfTwo(config.dim);
+  const innerWidth = Math.max(width, nextPowerOfTwo(config.hiddenDim));
+  const heads = nextPowerOfTwo(config.headCount);
+  const pairs = nextPowerOfTwo(headDimOf(config) / 2);
+  const columns = features / (heads * pairs);
+  if (innerWidth > features) refuse('the feed-forward block is too wide', { innerWidth, features });
+  if (columns < 4) refuse('there is no room for queries, keys and values', { columns, needed: 4 });
+  if (columns * heads < width)
+    refuse('one pair block is narrower than the residual stream', { columns, heads, width });
+  if (!Number.isInteger(privateColumns) || privateColumns < blockRows) {
+    refuse('the cache must hold at least one block', { privateColumns, blockRows });
+  }
+  if (privateColumns >= columns)
+    refuse('no column is left for the public prefix', { privateColumns, columns });
+  return {
+    slots,
+    blockRows,
+    features,
+    width,
+    innerWidth,
+    heads,
+    pairs,
+    columns,
+    privateColumns,
+    publicCapacity: (columns - privateColumns) * pairs,
+    downDiagonals: Math.max(1, (width * innerWidth) / features),
+  };
+}
+
+/** Slot of (pair, column, head, row). */
+export function attentionSlot(l: Layout, pair: number, column: number, head: number, row: number): number {
+  return ((pair * l.columns + column) * l.heads + head) * l.blockRows + row;
+}
+
+/** Rotation that moves by one column, by one pair, by one quarter of the columns. */
+export function columnStride(l: Layout): number {
+  return l.heads * l.blockRows;
+}
+export function pairStride(l: Layout): number {
+  return l.columns * l.heads * l.blockRows;
+}
+export function quarterStride(l: Layout): number {
+  return (l.columns / 4) * l.heads * l.blockRows;
+}
+
+/** Column and pair index of public key number n. */
+export function publicPlace(l: Layout, n: number): { pair: number; column: number } {
+  const wide = l.columns - l.privateColumns;
+  return { pair: Math.floor(n / wide), column: l.privateColumns + (n % wide) };
+}
+
+/**
+ * Inner feature at a feature position. Consecutive blocks of `width` are shifted by `downDiagonals`, so that the down projection
+ * reaches every (output, inner) pair with that many rotations, and a sum over the blocks completes it.
+ */
+export function innerOf(l: Layout, feature: number): number {
+  const block = Math.floor(feature / l.width);
+  return ((feature % l.width) + l.downDiagonals * block) % l.innerWidth;
+}

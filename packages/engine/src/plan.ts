@@ -1,0 +1,251 @@
+import { SottoError, sha256, toHex } from '@sotto/base';
+import type { LlamaModel } from '@sotto/model';
+import { type Calibration, writeCalibration } from './calibration.js';
+import { DryRunEvaluator, DryRunRefresher, type WorkCounts } from './dry-run.js';
+import { EncryptedTransformer } from './execute.js';
+import { type Layout, makeLayout } from './layout.js';
+import { type Degrees, defaultDegrees, type LayerPolynomials, makePolynomials } from './polynomials.js';
+import { type CutName, chooseCuts, layerDepths } from './schedule.js';
+
+/** The evaluation keys a plan uses, and the highest level at which each is used. */
+export interface EvaluationKeyNeeds {
+  readonly rotations: readonly { readonly rotation: number; readonly level: number }[];
+  readonly conjugationLevel: number;
+  readonly relinearisationLevel: number;
+}
+
+/**
+ * How one model runs on one kind of ciphertext: plain data, the same for the same inputs, bound to the model by its digest. What
+ * the client needs of it is in `client`.
+ */
+export interface Plan {
+  readonly version: 1;
+  readonly modelDigest: string;
+  readonly calibrationDigest: string;
+  readonly layout: Layout;
+  readonly degrees: Degrees;
+  /** Level of fresh and refreshed ciphertexts, and the lowest level of a result. */
+  readonly topLevel: number;
+  readonly bottomLevel: number;
+  readonly cuts: readonly CutName[];
+  readonly normRide: CutName | null;
+  /** Refreshes of one block, one after the other. */
+  readonly refreshes: number;
+  readonly polynomials: readonly LayerPolynomials[];
+  readonly client: ClientPlan;
+  readonly keys: EvaluationKeyNeeds;
+  /** Work of a full block with past and public keys. */
+  readonly block: WorkCounts;
+  /** Encoded plaintexts that stay from block to block, by level. */
+  readonly weights: readonly { readonly level: number; readonly count: number }[];
+}
+
+/** What the client must know to make inputs and read outputs. */
+export interface ClientPlan {
+  readonly modelDigest: string;
+  readonly slots: number;
+  readonly blockRows: number;
+  readonly width: number;
+  readonly dim: number;
+  readonly inputLevel: number;
+  /** Embeddings are multiplied by this; outputs come multiplied by the other. */
+  readonly inputScale: number;
+  readonly outputScale: number;
+  /** Private and public positions that fit. */
+  readonly privateCapacity: number;
+  readonly publicCapacity: number;
+}
+
+export interface PlanOptions {
+  readonly slots: number;
+  /** Level of fresh and refreshed ciphertexts. */
+  readonly topLevel: number;
+  /** Lowest level at which a refresh accepts its input. 0 when absent. */
+  readonly bottomLevel?: number;
+  /** Encrypted tokens processed in one pass, a power of two; what fits when absent (at most 16). */
+  readonly blockRows?: number;
+  /** Encrypted positions a conversation can have; half of the columns when absent. */
+  readonly privateTokens?: number;
+  /** Public positions, BOS included, that must fit. 1 when absent. */
+  readonly publicTokens?: number;
+  /** Degrees to use; the best that need no more refreshes than the smallest when absent. */
+  readonly degrees?: Degrees;
+}
+
+const degreeChoices: readonly Degrees[] = [
+  { ...defaultDegrees, exp: 15, inverse: 127, lastInverse: 63 },
+  { ...defaultDegrees, inverse: 127, lastInverse: 63 },
+  defaultDegrees,
+];
+
+function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
+  const sizes = options.blockRows === undefined ? [16, 8, 4, 2, 1] : [options.blockRows];
+  let problem: unknown;
+  for (const blockRows of sizes) {
+    try {
+      const probe = makeLayout(model.config, { slots: options.slots, blockRows, privateColumns: blockRows });
+      const privateColumns = options.privateTokens ?? Math.max(blockRows, probe.columns / 2);
+      const layout = makeLayout(model.config, { slots: options.slots, blockRows, privateColumns });
+      const publicTokens = options.publicTokens ?? 1;
+      if (publicTokens > layout.publicCapacity) {
+        throw new SottoError('The public part of the prompt does not fit beside the private part.', {
+          code: 'PLAN_WINDOW_EXCEEDED',
+          facts: { publicTokens, capacity: layout.publicCapacity, privateTokens: privateColumns, blockRows },
+          fix: 'Shorten the prompt, reserve fewer private tokens, or use fewer rows a block.',
+        });
+      }
+      return layout;
+    } catch (error) {
+      problem ??= error;
+    }
+  }
+  throw problem;
+}
+
+function chooseDegrees(options: PlanOptions, usable: number): { degrees: Degrees; cuts: CutName[] } {
+  const choices = options.degrees === undefined ? degreeChoices : [options.degrees];
+  let best: { degrees: Degrees; cuts: CutName[] } | null = null;
+  let problem: unknown;
+  for (const degrees of choices) {
+    try {
+      const cuts = chooseCuts(layerDepths(degrees), usable);
+      if (best === null || cuts.length < best.cuts.length) best = { degrees, cuts };
+    } catch (error) {
+      problem = error;
+    }
+  }
+  if (best === null) throw problem;
+  return best;
+}
+
+/**
+ * Plans the encrypted forward pass of a model: layout, polynomials, refresh points, and by a dry run the exact keys and counts.
+ *
+ * @throws SottoError `PLAN_LAYOUT_IMPOSSIBLE`, `PLAN_WINDOW_EXCEEDED`, `PLAN_TOO_FEW_LEVELS`, `PLAN_CALIBRATION_MISMATCH`.
+ */
+export async function makePlan(
+  model: LlamaModel,
+  calibration: Calibration,
+  options: PlanOptions,
+): Promise<Plan> {
+  const { config } = model;
+  if (calibration.modelDigest !== model.digest || calibration.layers.length !== config.layerCount) {
+    throw new SottoError('The calibration belongs to another model.', {
+      code: 'PLAN_CALIBRATION_MISMATCH',
+      facts: { model: model.digest, calibration: calibration.modelDigest },
+      fix: 'Calibrate this model.',
+    });
+  }
+  const { topLevel, bottomLevel = 0 } = options;
+  const usable = topLevel - bottomLevel;
+  const layout = chooseLayout(model, options);
+  const { degrees, cuts } = chooseDegrees(options, usable);
+  const polynomials = makePolynomials(calibration, config, degrees);
+  const base: Plan = {
+    version: 1,
+    modelDigest: model.digest,
+    calibrationDigest: toHex(sha256(new TextEncoder().encode(writeCalibration(calibration)))),
+    layout,
+    degrees,
+    topLevel,
+    bottomLevel,
+    cuts,
+    normRide: null,
+    refreshes: cuts.length * config.layerCount - 1,
+    polynomials,
+    client: {
+      modelDigest: model.digest,
+      slots: layout.slots,
+      blockRows: layout.blockRows,
+      width: layout.width,
+      dim: config.dim,
+      inputLevel: topLevel,
+      inputScale: polynomials[0]!.attentionNorm.streamScale,
+      outputScale: 1 / calibration.finalResidual,
+      privateCapacity: layout.privateColumns,
+      publicCapacity: layout.publicCapacity,
+    },
+    keys: { rotations: [], conjugationLevel: -1, relinearisationLevel: -1 },
+    block: new DryRunEvaluator(1, 0, 0).counts,
+    weights: [],
+  };
+  const rides: (CutName | null)[] = [null, ...cuts.filter((cut) => cut !== 'start' && cut !== 'silu')];
+  let problem: unknown;
+  for (const normRide of rides) {
+    try {
+      return await withDryRun(model, calibration, { ...base, normRide });
+    } catch (error) {
+      if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
+      problem ??= error;
+    }
+  }
+  throw new SottoError('The circuit is deeper than the levels between two refreshes.', {
+    code: 'PLAN_TOO_FEW_LEVELS',
+    facts: { usableLevels: usable },
+    fix: 'Use parameters with more levels, or polynomials of lower degree.',
+    cause: problem,
+  });
+}
+
+async function withDryRun(model: LlamaModel, calibration: Calibration, plan: Plan): Promise<Plan> {
+  const { layout, topLevel, bottomLevel } = plan;
+  const ev = new DryRunEvaluator(layout.slots, topLevel, bottomLevel);
+  const refresher = new DryRunRefresher(ev, topLevel, bottomLevel);
+  const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator: ev, refresher });
+  const session = transformer.dryConversation();
+  // Two blocks, so that the second meets a cache; both are full where the columns allow it.
+  await transformer.forward(
+    session,
+    { level: topLevel },
+    Math.max(1, layout.privateColumns - layout.blockRows > 0 ? layout.blockRows : layout.blockRows - 1),
+  );
+  const before = { ...ev.counts };
+  await transformer.forward(
+    session,
+    { level: topLevel },
+    Math.max(1, Math.min(layout.blockRows, session.cache.remaining)),
+  );
+  const block = Object.fromEntries(
+    Object.entries(ev.counts).map(([name, count]) => [name, count - before[name as keyof WorkCounts]]),
+  ) as unknown as WorkCounts;
+  const weights = new Map<number, number>();
+  for (const { level, count } of transformer.plains.contents('block/')) {
+    weights.set(level, (weights.get(level) ?? 0) + count);
+  }
+  return {
+    ...plan,
+    keys: {
+      rotations: [...ev.rotations]
+        .map(([rotation, level]) => ({ rotation, level }))
+        .sort((a, b) => a.rotation - b.rotation),
+      conjugationLevel: ev.conjugationLevel,
+      relinearisationLevel: ev.relinearisationLevel,
+    },
+    block,
+    weights: [...weights].map(([level, count]) => ({ level, count })).sort((a, b) => a.level - b.level),
+  };
+}
+
+/** Cost of one operation in milliseconds, for {@link forecast}. */
+export interface OperationCosts {
+  readonly refreshMs: number;
+  readonly productMs: number;
+  readonly relinearisationMs: number;
+  readonly plainProductMs: number;
+  readonly rotationMs: number;
+  readonly encodingMs: number;
+}
+
+/** Milliseconds of one full block: with encoded weights at hand, and when everything has to be encoded first. */
+export function forecast(plan: Plan, costs: OperationCosts): { warmMs: number; coldMs: number } {
+  const { block } = plan;
+  const warmMs =
+    plan.refreshes * costs.refreshMs +
+    block.products * costs.productMs +
+    block.relinearisations * costs.relinearisationMs +
+    (block.plainProducts + block.constantProducts) * costs.plainProductMs +
+    (block.rotations + block.mapRotations + block.conjugations) * costs.rotationMs +
+    block.encodings * costs.encodingMs;
+  const cold = plan.weights.reduce((sum, { count }) => sum + count, 0);
+  return { warmMs, coldMs: warmMs + cold * costs.encodingMs };
+}

@@ -1,0 +1,52 @@
+import { type LlamaConfig, type LlamaModel, readLlama2c, SeededRandom, writeLlama2c } from '@sotto/model';
+import { calibrate } from './calibrate.js';
+import type { Calibration } from './calibration.js';
+
+/**
+ * A random model that fits small rings, and its calibration: two layers of width 8, two heads, grouped keys. Weights are scaled so
+ * that all ranges are tame; it has no language, but every part of the circuit.
+ */
+export function tinyTestModel(
+  seed: number,
+  shape: Partial<LlamaConfig> = {},
+): { model: LlamaModel; calibration: Calibration } {
+  const config: LlamaConfig = {
+    dim: 8,
+    hiddenDim: 12,
+    layerCount: 2,
+    headCount: 2,
+    kvHeadCount: 1,
+    vocabSize: 24,
+    contextLength: 64,
+    tied: true,
+    normEps: 1e-5,
+    ropeBase: 10000,
+    ...shape,
+  };
+  const random = new SeededRandom(seed);
+  const tensor = (size: number, scale: number, mean = 0): Float32Array =>
+    Float32Array.from({ length: size }, () => mean + scale * random.normal());
+  const { dim, hiddenDim } = config;
+  const kvDim = (dim / config.headCount) * config.kvHeadCount;
+  const fan = (inputs: number, gain: number): number => gain / Math.sqrt(inputs);
+  const embedding = tensor(config.vocabSize * dim, 1);
+  const file = writeLlama2c({
+    config,
+    embedding,
+    layers: Array.from({ length: config.layerCount }, () => ({
+      attentionNorm: tensor(dim, 0.1, 1),
+      wq: tensor(dim * dim, fan(dim, 1.2)),
+      wk: tensor(kvDim * dim, fan(dim, 1.2)),
+      wv: tensor(kvDim * dim, fan(dim, 1)),
+      wo: tensor(dim * dim, fan(dim, 0.5)),
+      feedForwardNorm: tensor(dim, 0.1, 1),
+      w1: tensor(hiddenDim * dim, fan(dim, 1)),
+      w2: tensor(dim * hiddenDim, fan(hiddenDim, 0.5)),
+      w3: tensor(hiddenDim * dim, fan(dim, 1)),
+    })),
+    finalNorm: tensor(dim, 0.1, 1),
+    head: embedding,
+  });
+  const model = readLlama2c(file);
+  return { model, calibration: calibrate(model, { texts: 24, tokens: 32, seed }) };
+}

@@ -1,0 +1,166 @@
+import { headDimOf, type LlamaModel } from '@sotto/model';
+import type { LayerCalibration } from './calibration.js';
+import { columnStride, innerOf, type Layout } from './layout.js';
+import { balancedBabySteps, type LinearMap, linearMap } from './linear-map.js';
+import type { LayerPolynomials, NormPolynomial } from './polynomials.js';
+
+/** The four things that one product makes of a normalised row, each in its quarter of the columns. */
+export const kinds = { query: 0, key: 1, value: 2, shift: 3 } as const;
+
+type Entry = readonly [number, number];
+
+const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, i) => from + i);
+
+/** A product with the residual stream: `weight(feature, input)` is the weight of an output feature. */
+function fromStream(
+  name: string,
+  l: Layout,
+  dim: number,
+  weight: (feature: number, input: number) => Entry | null,
+): LinearMap {
+  const tau = l.blockRows;
+  return linearMap(
+    name,
+    l.slots,
+    range(l.width).map((d) => d * tau),
+    balancedBabySteps(l.width, tau),
+    (slot, diagonal) => {
+      const feature = Math.floor(slot / tau);
+      const input = (feature + diagonal / tau) % l.width;
+      return input < dim ? weight(feature, input) : null;
+    },
+  );
+}
+
+/** Weights act on the scaled stream and are multiplied by the scaled row norm afterwards; this undoes both scales. */
+const unscale = (norm: NormPolynomial): number => 1 / (norm.streamScale * norm.rowScale);
+
+/** Queries, conjugate keys, values (complex pairs) and row shifts from the residual stream. */
+export function attentionInput(
+  model: LlamaModel,
+  l: Layout,
+  layer: number,
+  calibration: LayerCalibration,
+  p: LayerPolynomials,
+): LinearMap {
+  const { config } = model;
+  const w = model.layers[layer]!;
+  const headDim = headDimOf(config);
+  const group = config.headCount / config.kvHeadCount;
+  const scale = unscale(p.attentionNorm);
+  // Half temperature: scores are halved.
+  const queryScale = scale / (2 * Math.sqrt(headDim) * p.scoreHalf);
+  return fromStream(`attention-input/${layer}`, l, config.dim, (feature, input) => {
+    const head = feature % l.heads;
+    const column = Math.floor(feature / l.heads) % l.columns;
+    const pair = Math.floor(feature / (l.heads * l.columns));
+    if (head >= config.headCount || pair >= headDim / 2) return null;
+    const gain = w.attentionNorm[input]!;
+    const kind = Math.floor(column / (l.columns / 4));
+    if (kind === kinds.shift) return [(-gain * scale * calibration.shift[head]![input]!) / p.scoreHalf, 0];
+    const ofHead = kind === kinds.query ? head : Math.floor(head / group);
+    const row = ofHead * headDim + 2 * pair;
+    const at = row * config.dim + input;
+    if (kind === kinds.query)
+      return [gain * queryScale * w.wq[at]!, gain * queryScale * w.wq[at + config.dim]!];
+    if (kind === kinds.key) return [gain * scale * w.wk[at]!, -gain * scale * w.wk[at + config.dim]!];
+    return [gain * scale * w.wv[at]!, gain * scale * w.wv[at + config.dim]!];
+  });
+}
+
+/**
+ * The output projection. Input: complex value pairs at column 0; output: half the new residual features (the other half is the
+ * conjugate) in the last block of `width` features before each pair, to be summed over all blocks.
+ */
+export function attentionOutput(model: LlamaModel, l: Layout, layer: number, p: LayerPolynomials): LinearMap {
+  const { config } = model;
+  const w = model.layers[layer]!;
+  const headDim = headDimOf(config);
+  const tau = l.blockRows;
+  const pairFeatures = l.columns * l.heads;
+  // The inverse was that of twice the sum, so the average comes halved; the real part doubles.
+  const scale = p.feedForwardNorm.streamScale;
+  return linearMap(
+    `attention-output/${layer}`,
+    l.slots,
+    range(l.width + config.headCount - 1, 1).map((d) => d * tau),
+    balancedBabySteps(l.width, tau),
+    (slot, diagonal) => {
+      const feature = Math.floor(slot / tau);
+      const output = (feature % pairFeatures) - (pairFeatures - l.width);
+      const input = (feature + diagonal / tau) % l.features;
+      const pair = Math.floor(input / pairFeatures);
+      const head = input % pairFeatures;
+      if (output < 0 || output >= config.dim || head >= config.headCount || 2 * pair >= headDim) return null;
+      if (Math.floor((feature + l.width) / pairFeatures) % l.pairs !== pair) return null;
+      const at = output * config.dim + head * headDim + 2 * pair;
+      return [scale * w.wo[at]!, -scale * w.wo[at + 1]!];
+    },
+  );
+}
+
+/** Half the gate (real part) and half of up (imaginary part), in the staircase order of {@link innerOf}. */
+export function feedForwardInput(
+  model: LlamaModel,
+  l: Layout,
+  layer: number,
+  p: LayerPolynomials,
+): LinearMap {
+  const { config } = model;
+  const w = model.layers[layer]!;
+  const scale = unscale(p.feedForwardNorm);
+  return fromStream(`feed-forward-input/${layer}`, l, config.dim, (feature, input) => {
+    const inner = innerOf(l, feature);
+    if (inner >= config.hiddenDim) return null;
+    const at = inner * config.dim + input;
+    const gain = 0.5 * w.feedForwardNorm[input]! * scale;
+    return [(gain * w.w1[at]!) / p.gateScale, (gain * w.w3[at]!) / p.upScale];
+  });
+}
+
+/**
+ * The down projection onto the residual stream at `streamScale`, to be summed over all blocks of `width` features. Every
+ * (output, inner) pair is done at the first of the places where the staircase brings it together.
+ */
+export function feedForwardOutput(
+  model: LlamaModel,
+  l: Layout,
+  layer: number,
+  p: LayerPolynomials,
+  streamScale: number,
+): LinearMap {
+  const { config } = model;
+  const w = model.layers[layer]!;
+  const tau = l.blockRows;
+  const scale = streamScale * p.gateScale * p.upScale;
+  const diagonals = range(l.downDiagonals);
+  // owner[output * innerWidth + inner] = feature * diagonals + diagonal that does it.
+  const owner = new Int32Array(l.width * l.innerWidth).fill(-1);
+  for (let feature = 0; feature < l.features; feature++) {
+    for (const d of diagonals) {
+      const at = (feature % l.width) * l.innerWidth + innerOf(l, (feature + d) % l.features);
+      if (owner[at] === -1) owner[at] = feature * diagonals.length + d;
+    }
+  }
+  return linearMap(
+    `feed-forward-output/${layer}`,
+    l.slots,
+    diagonals.map((d) => d * tau),
+    balancedBabySteps(l.downDiagonals ** 2, tau),
+    (slot, diagonal) => {
+      const feature = Math.floor(slot / tau);
+      const d = diagonal / tau;
+      const output = feature % l.width;
+      const inner = innerOf(l, (feature + d) % l.features);
+      if (output >= config.dim || inner >= config.hiddenDim) return null;
+      if (owner[output * l.innerWidth + inner] !== feature * diagonals.length + d) return null;
+      return [scale * w.w2[output * config.hiddenDim + inner]!, 0];
+    },
+  );
+}
+
+/** Rotations (signed) that copy a kind from its quarter of the columns to all of them, applied one after the other. */
+export function routingSteps(l: Layout, kind: number): readonly [number, number] {
+  const quarter = (l.columns / 4) * columnStride(l);
+  return [kind % 2 === 0 ? -quarter : quarter, kind < 2 ? -2 * quarter : 2 * quarter];
+}
