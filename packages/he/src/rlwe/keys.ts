@@ -2,6 +2,7 @@ import { SottoError } from '@sotto/base';
 import type { Basis, Ptr } from '../ring/index.js';
 import type { RingContext } from './context.js';
 import type { EvaluationKeyId, KeySwitchPlan } from './key-plan.js';
+import type { Parameters } from './parameters.js';
 
 /** Bytes of a XOF seed. */
 export const SEED_BYTES = 32;
@@ -15,7 +16,7 @@ export interface SeededEvaluationKey {
   readonly plan: KeySwitchPlan;
   /** Names the secret: keys of different sets never mix. 32 hex digits. */
   readonly setId: string;
-  readonly parametersDigest: string;
+  readonly parameters: Parameters;
   readonly seed: Uint8Array;
   /** plan.digits.length arrays of plan.rows.length * N words. */
   readonly b: readonly Uint32Array[];
@@ -48,7 +49,7 @@ export class EvaluationKey {
    * @throws `HE_PARAMETERS_MISMATCH` when the key was made for other parameters.
    */
   static expand(context: RingContext, key: SeededEvaluationKey): EvaluationKey {
-    if (key.parametersDigest !== context.params.digest) {
+    if (key.parameters.digest !== context.params.digest) {
       throw new SottoError('This evaluation key belongs to other parameters.', {
         code: 'HE_PARAMETERS_MISMATCH',
         facts: { parameters: context.params.name },

@@ -1,10 +1,11 @@
 import { SottoError } from '@sotto/base';
 import { Ciphertext } from './ciphertext.js';
 import type { RingContext } from './context.js';
+import type { Parameters } from './parameters.js';
 
 /** A fresh ciphertext as it travels: c0 in NTT form, c1 as a seed. Half the size of a {@link Ciphertext}. */
 export interface SeededCiphertext {
-  readonly parametersDigest: string;
+  readonly parameters: Parameters;
   readonly level: number;
   readonly scale: number;
   /** 32 bytes. */
@@ -18,7 +19,7 @@ export const CIPHERTEXT_DOMAIN = 0;
 
 /** @throws `HE_PARAMETERS_MISMATCH` when it was encrypted under other parameters. */
 export function expandCiphertext(context: RingContext, seeded: SeededCiphertext): Ciphertext {
-  if (seeded.parametersDigest !== context.params.digest) {
+  if (seeded.parameters.digest !== context.params.digest) {
     throw new SottoError('This ciphertext belongs to other parameters.', {
       code: 'HE_PARAMETERS_MISMATCH',
       facts: { parameters: context.params.name },

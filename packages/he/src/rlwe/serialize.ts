@@ -1,9 +1,11 @@
 import { type ByteReader, type ByteWriter, SottoError, toHex } from '@sotto/base';
+import { bitLength } from '../ring/index.js';
 import { Ciphertext } from './ciphertext.js';
 import type { RingContext } from './context.js';
 import { openEnvelope, sealEnvelope } from './envelope.js';
 import { type EvaluationKeyId, planOf } from './key-plan.js';
 import { SEED_BYTES, type SeededEvaluationKey } from './keys.js';
+import { packBits, packedLength, unpackBits } from './packing.js';
 import type { Parameters } from './parameters.js';
 import type { SeededCiphertext } from './seeded-ciphertext.js';
 
@@ -23,7 +25,7 @@ export function serializeCiphertext(a: Ciphertext): Uint8Array {
   const words = context.ring.read(a.c0, 2 * a.basis.size * context.n);
   return sealEnvelope('ciphertext', context.params.digest, (writer) => {
     writeShape(writer, a.level, a.scale);
-    writer.words(words);
+    writeRows(writer, context.params, words, [...a.basis.indices, ...a.basis.indices]);
   });
 }
 
@@ -33,7 +35,7 @@ export function deserializeCiphertext(context: RingContext, bytes: Uint8Array): 
   const reader = openEnvelope(bytes, 'ciphertext', params.digest);
   const { level, scale } = readShape(reader, params);
   const rows = params.levels[level].basis;
-  const words = readWords(reader, params, [...rows, ...rows], 'ciphertext');
+  const words = readRows(reader, params, [...rows, ...rows], 'ciphertext');
   reader.end();
   const out = new Ciphertext(context, level, scale);
   context.ring.write(out.c0, words);
@@ -42,9 +44,11 @@ export function deserializeCiphertext(context: RingContext, bytes: Uint8Array): 
 
 /** Body: level, scale, seed, c0. */
 export function serializeSeededCiphertext(a: SeededCiphertext): Uint8Array {
-  return sealEnvelope('seededCiphertext', a.parametersDigest, (writer) => {
+  const { parameters } = a;
+  return sealEnvelope('seededCiphertext', parameters.digest, (writer) => {
     writeShape(writer, a.level, a.scale);
-    writer.bytes(a.seed).words(a.c0);
+    writer.bytes(a.seed);
+    writeRows(writer, parameters, a.c0, parameters.levels[a.level].basis);
   });
 }
 
@@ -53,19 +57,19 @@ export function deserializeSeededCiphertext(params: Parameters, bytes: Uint8Arra
   const reader = openEnvelope(bytes, 'seededCiphertext', params.digest);
   const { level, scale } = readShape(reader, params);
   const seed = reader.bytes(SEED_BYTES).slice();
-  const c0 = readWords(reader, params, params.levels[level].basis, 'seededCiphertext');
+  const c0 = readRows(reader, params, params.levels[level].basis, 'seededCiphertext');
   reader.end();
-  return { parametersDigest: params.digest, level, scale, seed, c0 };
+  return { parameters: params, level, scale, seed, c0 };
 }
 
 /** Body: kind, Galois element, maxLevel, number of digits, key-set id, seed, b polynomials. */
 export function serializeEvaluationKey(key: SeededEvaluationKey): Uint8Array {
-  return sealEnvelope('evaluationKey', key.parametersDigest, (writer) => {
+  return sealEnvelope('evaluationKey', key.parameters.digest, (writer) => {
     writer.u8(KINDS.indexOf(key.id.kind));
     writer.u32(key.id.kind === 'galois' ? key.id.galois : 0);
     writer.u16(key.plan.maxLevel).u8(key.plan.digits.length);
     writer.bytes(fromHex(key.setId)).bytes(key.seed);
-    for (const b of key.b) writer.words(b);
+    for (const b of key.b) writeRows(writer, key.parameters, b, key.plan.rows);
   });
 }
 
@@ -86,9 +90,9 @@ export function deserializeEvaluationKey(params: Parameters, bytes: Uint8Array):
   if (plan.maxLevel !== maxLevel || plan.digits.length !== digits) throw valueError('evaluationKey', 'plan');
   const setId = toHex(reader.bytes(SET_ID_BYTES));
   const seed = reader.bytes(SEED_BYTES).slice();
-  const b = plan.digits.map(() => readWords(reader, params, plan.rows, 'evaluationKey'));
+  const b = plan.digits.map(() => readRows(reader, params, plan.rows, 'evaluationKey'));
   reader.end();
-  return { id, plan, setId, parametersDigest: params.digest, seed, b };
+  return { id, plan, setId, parameters: params, seed, b };
 }
 
 function writeShape(writer: ByteWriter, level: number, scale: number): void {
@@ -103,19 +107,38 @@ function readShape(reader: ByteReader, params: Parameters): { level: number; sca
   return { level, scale };
 }
 
-/** One row of N residues for each prime index; sizes are checked before anything is allocated. */
-function readWords(
+/** Rows of N residues, packed to the bits of their primes. */
+function writeRows(
+  writer: ByteWriter,
+  params: Parameters,
+  words: Uint32Array,
+  rows: readonly number[],
+): void {
+  const { n, primes } = params;
+  rows.forEach((index, row) => {
+    writer.words(packBits(words.subarray(row * n, (row + 1) * n), bitLength(primes[index])));
+  });
+}
+
+/** Inverse of {@link writeRows}; the size is checked before anything is allocated, every residue against its prime. */
+function readRows(
   reader: ByteReader,
   params: Parameters,
   rows: readonly number[],
   what: string,
 ): Uint32Array {
   const { n, primes } = params;
-  const words = reader.words(rows.length * n);
+  const sizes = rows.map((index) => packedLength(n, bitLength(primes[index])));
+  const packed = reader.words(sizes.reduce((sum, size) => sum + size, 0));
+  const words = new Uint32Array(rows.length * n);
+  let at = 0;
   rows.forEach((index, row) => {
     const prime = primes[index];
+    const out = words.subarray(row * n, (row + 1) * n);
+    unpackBits(packed.subarray(at, at + sizes[row]), bitLength(prime), out);
+    at += sizes[row];
     let outside = 0;
-    for (let i = row * n; i < (row + 1) * n; i++) outside |= words[i] >= prime ? 1 : 0;
+    for (let i = 0; i < n; i++) outside |= out[i] >= prime ? 1 : 0;
     if (outside !== 0) throw valueError(what, 'residue');
   });
   return words;

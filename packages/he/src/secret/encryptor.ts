@@ -54,7 +54,7 @@ export class Encryptor {
     using full = new Ciphertext(this.context, level, scale);
     this.#encrypt(full, coefficients, seed);
     const c0 = this.context.ring.read(full.c0, full.basis.size * this.context.n);
-    return { parametersDigest: this.context.params.digest, level, scale, seed, c0 };
+    return { parameters: this.context.params, level, scale, seed, c0 };
   }
 
   #check(coefficients: Float64Array, level: number): void {

@@ -189,7 +189,7 @@ export class KeyGenerator {
       id,
       plan,
       setId: this.#secret.setId,
-      parametersDigest: context.params.digest,
+      parameters: context.params,
       seed,
       b: digits,
     };
