@@ -192,8 +192,8 @@ describe('bootstrapping in cleartext', () => {
     const galois = keys.filter((k) => k.id.kind === 'galois');
     const stages = [...plan.coeffsToSlots, ...plan.slotsToCoeffs];
     const used = stages.reduce((sum, f) => sum + f.rotations.length, plan.trace.length);
-    // The conjugation, the rotation of the input and the one that unpacks come on top.
-    expect(galois.length).toBe(used + 3);
+    // The conjugation, the rotation of the input and the two that pack and unpack come on top.
+    expect(galois.length).toBe(used + 4);
     expect(keys.filter((k) => k.id.kind === 'denseToSparse')).toEqual([
       { id: { kind: 'denseToSparse' }, maxLevel: 0 },
     ]);

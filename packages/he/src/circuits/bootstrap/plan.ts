@@ -46,7 +46,10 @@ export interface BootstrapPlan {
   readonly innerRotation: number;
   readonly slotsToCoeffs: readonly BootstrapFactor[];
   readonly coeffsToSlots: readonly BootstrapFactor[];
-  /** Rotations of the trace onto the subring of the data, after the first CoeffsToSlots factor. */
+  /**
+   * Rotations of the trace onto the subring of the data, after the first CoeffsToSlots factor. When packed its first step, by
+   * `slots`, comes before that factor.
+   */
   readonly trace: readonly number[];
   readonly traceLevel: number;
   readonly evalMod: EvalModSpec;
@@ -71,7 +74,10 @@ function factor(level: number, strided: StridedFactor, mostBabySteps: number): B
   return { ...strided, level, babySteps, rotations };
 }
 
-/** Rows n..2n-1 times -i: real and imaginary part of a slot then come out n slots apart. */
+/**
+ * Rows n..2n-1 times -i: real and imaginary part of a slot then come out n slots apart. Done on the first factor, whose diagonals
+ * have the longest period anyway; the others act within blocks of fewer than n slots, so the factor passes through them.
+ */
 function packRows(matrix: DiagonalMatrix, n: number): DiagonalMatrix {
   const diagonals = new Map<number, SlotVector>();
   for (const [k, d] of matrix.diagonals) {
@@ -158,12 +164,12 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
   const up = splitRadices(logSlots, count, 'encoding');
   // 1/N: n for the factors, N/2n for the trace, 2 for a sum of conjugates.
   const matrices = encodingFactors(slots, up, params.n ** (-1 / count));
-  if (packed) matrices[count - 1] = packRows(matrices[count - 1], slots);
+  if (packed) matrices[0] = packRows(matrices[0], slots);
   const encoding = offsetsToOutput(matrices, slots);
   const coeffsToSlots = encoding.factors.map((f, i) => factor(levels.top - i, f, babySteps));
 
   const trace: number[] = [];
-  for (let k = slots; k < params.maxSlots; k *= 2) trace.push(k);
+  for (let k = packed ? 2 * slots : slots; k < params.maxSlots; k *= 2) trace.push(k);
   return {
     params,
     levels,
@@ -229,7 +235,10 @@ export function bootstrapKeys(plan: BootstrapPlan): BootstrapKey[] {
   for (const k of plan.trace) need(k, plan.traceLevel);
   for (const { rotations, level } of plan.slotsToCoeffs) for (const k of rotations) need(k, level);
   need(plan.preRotation, levels.bottomLevel);
-  if (plan.packed) need(plan.slots, plan.outputLevel);
+  if (plan.packed) {
+    need(plan.slots, levels.top);
+    need(plan.slots, plan.outputLevel);
+  }
   return keys;
 }
 

@@ -81,7 +81,7 @@ export function coeffsToSlotsNew<C extends object>(
 ): C[] {
   const { plan } = compiled;
   return ev.scope(() => {
-    let u = raised;
+    let u = plan.packed ? ev.addNew(raised, ev.rotateNew(raised, plan.slots)) : raised;
     compiled.coeffsToSlots.forEach((factor, i) => {
       u = compiled.steps.transform(u, factor);
       if (i === 0) for (const k of plan.trace) u = ev.addNew(u, ev.rotateNew(u, k));
