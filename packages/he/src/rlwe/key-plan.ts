@@ -36,7 +36,8 @@ const plans = new WeakMap<Parameters, Map<string, KeySwitchPlan>>();
 
 /**
  * Plan for relinearisation and Galois keys that serve levels 0..maxLevel.
- * @param options.digits number of digits; by default the parameters' digitCount, more if P would be too small for it.
+ * @param options.digits number of digits; by default the fewest for which P suffices: fewer digits make smaller keys and, as long as
+ *   P is at hand anyway, faster switches.
  * @throws `HE_KEY_PLAN` when the special primes do not suffice for the digits asked for.
  */
 export function keySwitchPlan(
@@ -52,11 +53,7 @@ export function keySwitchPlan(
       if (plan === null) throw planError(params, maxLevel, asked);
       return plan;
     }
-    for (
-      let digits = Math.min(params.digitCount, basis.length);
-      digits <= Math.min(MAX_DIGITS, basis.length);
-      digits++
-    ) {
+    for (let digits = 1; digits <= Math.min(MAX_DIGITS, basis.length); digits++) {
       const plan = tryPlan(params, maxLevel, basis, digits);
       if (plan !== null) return plan;
     }
