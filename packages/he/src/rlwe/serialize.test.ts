@@ -9,6 +9,8 @@ import {
   deserializeEvaluationKey,
   deserializeSeededCiphertext,
   EvaluationKey,
+  evaluationKeyPlan,
+  evaluationKeyWireBytes,
   expandCiphertext,
   insecureBoot,
   insecureClient,
@@ -130,6 +132,16 @@ describe.each(Object.entries(samples))('%s', (_, { bytes, roundTrip }) => {
 });
 
 describe('contents', () => {
+  it('has the size foretold', () => {
+    for (const id of [{ kind: 'galois', galois: 5 }, { kind: 'relin' }, { kind: 'sparseToDense' }] as const) {
+      for (const maxLevel of [0, 3, params.freshLevel]) {
+        const bytes = serializeEvaluationKey(toy.generator.make(id, maxLevel));
+        const plan = evaluationKeyPlan(params, id, maxLevel);
+        expect(bytes.length).toBe(evaluationKeyWireBytes(params, plan));
+      }
+    }
+  });
+
   it('refuses residues that are not reduced, wrong levels and scales', () => {
     const forge = (change: (body: DataView) => void) => {
       const reader = openEnvelope(samples.ciphertext.bytes, 'ciphertext', params.digest);

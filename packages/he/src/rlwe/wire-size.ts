@@ -1,3 +1,4 @@
+import { bitLength } from '../ring/index.js';
 import {
   denseToSparsePlan,
   type EvaluationKeyId,
@@ -6,6 +7,7 @@ import {
   sparseToDensePlan,
 } from './key-plan.js';
 import { SEED_BYTES } from './keys.js';
+import { packedLength } from './packing.js';
 import type { Parameters } from './parameters.js';
 
 /** Magic, version, type, length of the digest, body length, checksum: all of an envelope but the digest and the body. */
@@ -22,6 +24,7 @@ export function evaluationKeyPlan(params: Parameters, id: EvaluationKeyId, maxLe
 
 /** Exact size of a serialised evaluation key. */
 export function evaluationKeyWireBytes(params: Parameters, plan: KeySwitchPlan): number {
-  const words = params.n * plan.rows.length * plan.digits.length;
+  const rowWords = (index: number) => packedLength(params.n, bitLength(params.primes[index]));
+  const words = plan.digits.length * plan.rows.reduce((sum, index) => sum + rowWords(index), 0);
   return ENVELOPE_BYTES + params.digest.length + KEY_HEADER_BYTES + 4 * words;
 }
