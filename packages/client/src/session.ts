@@ -189,7 +189,7 @@ export class Session {
     const { tokenizer, weights } = this.model;
     const { publicText = '', privateText, maxTokens, signal } = question;
     const { publicTokens, privateTokens } = tokenizePrompt(tokenizer, publicText, privateText);
-    this.#requireRoom(publicTokens.length + privateTokens.length, maxTokens);
+    this.#requireRoom(publicTokens.length, privateTokens.length, maxTokens);
     if (this.#busy) {
       throw new SottoError('The session is answering another question.', {
         code: 'SESSION_BUSY',
@@ -250,7 +250,7 @@ export class Session {
     return `/v1/sessions/${this.info.sessionId}${rest}`;
   }
 
-  #requireRoom(promptTokens: number, maxTokens: number): void {
+  #requireRoom(publicTokens: number, privateTokens: number, maxTokens: number): void {
     if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
       throw new SottoError('At least one answer token must be asked for.', {
         code: 'PROMPT_TOKENS',
@@ -258,11 +258,23 @@ export class Session {
         fix: 'Ask for 1 or more tokens.',
       });
     }
-    const positions = promptTokens + maxTokens - 1;
-    if (positions <= this.info.maxPositions) return;
+    const { window } = this.info;
+    const encrypted = privateTokens + maxTokens - 1;
+    const fits =
+      publicTokens <= window.publicTokens &&
+      encrypted <= window.privateTokens &&
+      publicTokens + encrypted <= window.positions;
+    if (fits) return;
     throw new SottoError('Prompt and answer are longer than the window.', {
       code: 'PROMPT_TOO_LONG',
-      facts: { promptTokens, maxTokens, positions, largest: this.info.maxPositions },
+      facts: {
+        publicTokens,
+        largestPublic: window.publicTokens,
+        privateTokens,
+        maxTokens,
+        largestPrivateWithAnswer: window.privateTokens + 1,
+        positions: window.positions,
+      },
       fix: 'Shorten the prompt or ask for fewer tokens.',
     });
   }
@@ -313,8 +325,8 @@ export class Session {
   /** Sends tokens as encrypted rows, in as many blocks as they need, and gives the hidden row of the last one. */
   async #forward(tokens: readonly number[], position: number, question: Question): Promise<Float64Array> {
     let last: Float64Array | undefined;
-    for (let from = 0; from < tokens.length; from += this.info.blockRows) {
-      const block = tokens.slice(from, from + this.info.blockRows);
+    for (let from = 0; from < tokens.length; from += this.info.window.blockRows) {
+      const block = tokens.slice(from, from + this.info.window.blockRows);
       const hidden = await this.#runBlock(block, position + from, question);
       last = hidden.at(-1);
     }

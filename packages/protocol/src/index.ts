@@ -26,6 +26,7 @@ export {
   sessionRequestSchema,
   sessionSchema,
   sessionStatusSchema,
+  type Window,
 } from './messages.js';
 export { decodeRows, encodeRows, type Rows } from './payload.js';
 export { encodeStreamEvent, type StreamEvent, StreamEventParser, streamHeartbeat } from './sse.js';

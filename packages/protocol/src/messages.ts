@@ -60,6 +60,18 @@ export const keyEntrySchema = z.object({
 });
 export type KeyEntry = z.infer<typeof keyEntrySchema>;
 
+/** How much fits. */
+export const windowSchema = z.object({
+  /** Rows of one block. */
+  blockRows: count,
+  publicTokens: count,
+  /** Private part and answer together, without the last token of the answer. */
+  privateTokens: count,
+  /** Public and private together. */
+  positions: count,
+});
+export type Window = z.infer<typeof windowSchema>;
+
 /** Answer to POST /v1/sessions. */
 export const sessionSchema = z.object({
   protocol: z.literal(PROTOCOL_VERSION),
@@ -72,10 +84,7 @@ export const sessionSchema = z.object({
   parametersName: name,
   parametersDigest: digest,
   planDigest: digest,
-  /** Most rows of one block. */
-  blockRows: count,
-  /** Most positions of public part, private part and answer together. */
-  maxPositions: count,
+  window: windowSchema,
   keys: z.array(keyEntrySchema).max(4096),
 });
 export type SessionInfo = z.infer<typeof sessionSchema>;

@@ -1,5 +1,5 @@
 import type { ProgressListener } from '@sotto/base';
-import type { KeyEntry, ParameterChoice, RefreshMode, Rows } from '@sotto/protocol';
+import type { KeyEntry, ParameterChoice, RefreshMode, Rows, Window } from '@sotto/protocol';
 
 /** What a session's engine needs to start. Crosses a thread boundary, so it is plain data. */
 export interface EngineOptions {
@@ -15,10 +15,7 @@ export interface EngineDescription {
   readonly parametersName: string;
   readonly parametersDigest: string;
   readonly planDigest: string;
-  /** Most rows of one block. */
-  readonly blockRows: number;
-  /** Most positions of public part, private part and answer together. */
-  readonly maxPositions: number;
+  readonly window: Window;
   readonly keys: readonly KeyEntry[];
 }
 

@@ -126,7 +126,7 @@ export class Session {
       }
       return this.#publicLoading;
     }
-    this.#requireRoom(tokens.length);
+    this.#requireRoom('public', 0, tokens.length);
     this.#publicTokens = tokens;
     this.#publicLoading = this.#engine.loadPublic(tokens, {
       progress: () => {},
@@ -170,7 +170,7 @@ export class Session {
         fix: 'Send blocks in order, each once.',
       });
     }
-    const { blockRows } = this.#engine.description;
+    const { blockRows } = this.#engine.description.window;
     if (rows.rows > blockRows) {
       throw new SottoError('The block has more rows than fit.', {
         code: 'BLOCK_TOO_LONG',
@@ -178,7 +178,7 @@ export class Session {
         fix: 'Split the private part into blocks.',
       });
     }
-    this.#requireRoom(rows.rows);
+    this.#requireRoom('private', rows.position - this.#publicTokens.length, rows.rows);
     const job = new Job(jobId, this.id, fingerprint);
     this.#current = job;
     this.#jobs.set(job.id, job);
@@ -247,12 +247,16 @@ export class Session {
     });
   }
 
-  #requireRoom(added: number): void {
-    const { maxPositions } = this.#engine.description;
-    if (this.#positions + added <= maxPositions) return;
-    throw new SottoError('The sequence is longer than the window.', {
+  #requireRoom(part: 'public' | 'private', before: number, added: number): void {
+    const { publicTokens, privateTokens, positions } = this.#engine.description.window;
+    const largest = Math.min(
+      part === 'public' ? publicTokens : privateTokens,
+      positions - this.#positions + before,
+    );
+    if (before + added <= largest) return;
+    throw new SottoError(`The ${part} part is longer than fits.`, {
       code: 'PROMPT_TOO_LONG',
-      facts: { positions: this.#positions + added, largest: maxPositions },
+      facts: { tokens: before + added, largest },
       fix: 'Shorten the prompt or ask for fewer tokens.',
     });
   }

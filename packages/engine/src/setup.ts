@@ -1,0 +1,135 @@
+import { readFile } from 'node:fs/promises';
+import { SottoError, sha256, toHex } from '@sotto/base';
+import { bootstrapKeyList } from '@sotto/he/bootstrap';
+import {
+  createParameters,
+  type EvaluationKeyId,
+  evaluationKeyPlan,
+  evaluationKeyWireBytes,
+  expandedKeyBytes,
+  insecureBoot,
+  insecureClient,
+  N15_CLIENT,
+  N16_BOOT,
+  type Parameters,
+  type ParametersLiteral,
+} from '@sotto/he/rlwe';
+import type { LlamaModel } from '@sotto/model';
+import { calibrate } from './calibrate.js';
+import { type Calibration, readCalibration } from './calibration.js';
+import { embeddedCalibration } from './embedded.js';
+import { makeLayout } from './layout.js';
+import { makePlan, type Plan } from './plan.js';
+
+/** What client and server must agree on before they can talk; each builds the rest for itself. */
+export interface SetupRequest {
+  /** Who restores levels. */
+  readonly refresh: 'bootstrap' | 'client';
+  /** Only a name that says insecure gives fewer than 128 bits. */
+  readonly parameters: 'secure' | 'insecure-toy';
+}
+
+/** One evaluation key of a session. */
+export interface SetupKey {
+  /** Stable name, e.g. `relin@15`, `galois-5@15`. */
+  readonly name: string;
+  readonly id: EvaluationKeyId;
+  /** Highest level at which it serves. */
+  readonly maxLevel: number;
+  /** Serialised. */
+  readonly wireBytes: number;
+  /** In the memory of the server. */
+  readonly expandedBytes: number;
+}
+
+/** Parameters, plan and exact key list of a session: the same at both sides when made from the same model and request. */
+export interface SessionSetup {
+  readonly parameters: Parameters;
+  readonly calibration: Calibration;
+  readonly plan: Plan;
+  /** Digest of plan and key list, hex. */
+  readonly planDigest: string;
+  readonly keys: readonly SetupKey[];
+}
+
+const TOY_LOG_N = 13;
+
+function literalOf({ refresh, parameters }: SetupRequest): ParametersLiteral {
+  if (parameters === 'secure') return refresh === 'bootstrap' ? N16_BOOT : N15_CLIENT;
+  return refresh === 'bootstrap' ? insecureBoot(TOY_LOG_N) : insecureClient(TOY_LOG_N);
+}
+
+/** The calibration of a model: the one that ships for the embedded model, otherwise measured now (seconds to minutes). */
+export async function calibrationOf(model: LlamaModel): Promise<Calibration> {
+  const shipped = readCalibration(await readFile(embeddedCalibration, 'utf8'));
+  if (shipped.modelDigest === model.digest) return shipped;
+  return calibrate(model, { texts: 64, tokens: Math.min(192, model.config.contextLength), seed: 1 });
+}
+
+/** Room that a full first block leaves for the answer. */
+const ANSWER_ROWS = 8;
+
+/** As many rows a block as leave room for an answer; half of the key columns are for private positions. */
+async function planFor(model: LlamaModel, calibration: Calibration, params: Parameters): Promise<Plan> {
+  const base = { slots: params.maxSlots, topLevel: params.freshLevel, bottomLevel: params.bottomLevel };
+  let problem: unknown;
+  for (const blockRows of [16, 8, 4, 2, 1]) {
+    try {
+      const { columns } = makeLayout(model.config, {
+        slots: base.slots,
+        blockRows,
+        privateColumns: blockRows,
+      });
+      if (columns / 2 < blockRows + ANSWER_ROWS) continue;
+      return await makePlan(model, calibration, { ...base, blockRows, privateTokens: columns / 2 });
+    } catch (error) {
+      if (!SottoError.is(error) || error.code !== 'PLAN_LAYOUT_IMPOSSIBLE') throw error;
+      problem ??= error;
+    }
+  }
+  throw problem;
+}
+
+/**
+ * The keys of a plan, then those of bootstrapping. All rotation keys of the plan serve up to one level, because the rotations
+ * of a linear map must share one key-switching plan.
+ */
+function keysOf(plan: Plan, params: Parameters): SetupKey[] {
+  const keys = new Map<string, SetupKey>();
+  const need = (id: EvaluationKeyId, maxLevel: number): void => {
+    const name = `${id.kind === 'galois' ? `galois-${id.galois}` : id.kind}@${maxLevel}`;
+    const moduli = evaluationKeyPlan(params, id, maxLevel);
+    keys.set(name, {
+      name,
+      id,
+      maxLevel,
+      wireBytes: evaluationKeyWireBytes(params, moduli),
+      expandedBytes: expandedKeyBytes(params, moduli),
+    });
+  };
+  const { rotations, conjugationLevel, relinearisationLevel } = plan.keys;
+  const rotationLevel = Math.max(...rotations.map(({ level }) => level));
+  if (relinearisationLevel >= 0) need({ kind: 'relin' }, relinearisationLevel);
+  if (conjugationLevel >= 0) need({ kind: 'galois', galois: 2 * params.n - 1 }, conjugationLevel);
+  for (const { rotation } of rotations)
+    need({ kind: 'galois', galois: galoisOf(rotation, params.n) }, rotationLevel);
+  if (params.bootstrap) for (const { id, maxLevel } of bootstrapKeyList(params)) need(id, maxLevel);
+  return [...keys.values()];
+}
+
+/** 5^rotation mod 2n. */
+function galoisOf(rotation: number, n: number): number {
+  let result = 1;
+  for (let i = 0; i < rotation; i++) result = (result * 5) % (2 * n);
+  return result;
+}
+
+/** @throws the errors of {@link makePlan}, {@link calibrate} and `createParameters`. */
+export async function makeSetup(model: LlamaModel, request: SetupRequest): Promise<SessionSetup> {
+  const parameters = createParameters(literalOf(request));
+  const calibration = await calibrationOf(model);
+  const plan = await planFor(model, calibration, parameters);
+  const keys = keysOf(plan, parameters);
+  const agreed = JSON.stringify([plan, keys.map(({ name }) => name)]);
+  return { parameters, calibration, plan, planDigest: toHex(sha256(new TextEncoder().encode(agreed))), keys };
+}

@@ -1,0 +1,194 @@
+import { SottoError } from '@sotto/base';
+import {
+  type Conversation,
+  EncryptedTransformer,
+  makeSetup,
+  prefillPublic,
+  type SessionSetup,
+  type SetupKey,
+} from '@sotto/engine';
+import { Bootstrapper } from '@sotto/he/bootstrap';
+import { CkksEvaluator } from '@sotto/he/ckks';
+import {
+  type Ciphertext,
+  deserializeEvaluationKey,
+  deserializeSeededCiphertext,
+  EvaluationKey,
+  EvaluationKeySet,
+  expandCiphertext,
+  type Parameters,
+  RingContext,
+  serializeCiphertext,
+} from '@sotto/he/rlwe';
+import type { Refresher } from '@sotto/he/scheme';
+import { type LlamaModel, readModelFile } from '@sotto/model';
+import type { Rows } from '@sotto/protocol';
+import { openBackend } from './backend.js';
+import { ClientRefresher } from './client-refresher.js';
+import { availableMemoryBytes, requireMemory } from './memory.js';
+import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions } from './port.js';
+
+/** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
+const WORKING_BYTES = 512 * 2 ** 20;
+
+/** Encoded weights are kept within this share of the memory that is left beside the keys. */
+const WEIGHT_SHARE = 0.6;
+const MOST_WEIGHT_BYTES = 8 * 2 ** 30;
+
+/** What exists once every key has arrived. */
+interface Machine {
+  readonly evaluator: CkksEvaluator;
+  readonly transformer: EncryptedTransformer<Ciphertext>;
+  readonly bootstrapper: Bootstrapper | null;
+}
+
+/** The encrypted transformer of one session. */
+class LlamaEngine implements Engine {
+  readonly description: EngineDescription;
+  readonly #model: LlamaModel;
+  readonly #setup: SessionSetup;
+  readonly #context: RingContext;
+  readonly #keys: EvaluationKeySet;
+  #machine: Machine | undefined;
+  #publicTokens: readonly number[] | undefined;
+  #conversation: Conversation<Ciphertext> | undefined;
+  #hooks: BlockHooks | undefined;
+
+  constructor(model: LlamaModel, setup: SessionSetup, context: RingContext) {
+    this.#model = model;
+    this.#setup = setup;
+    this.#context = context;
+    this.#keys = new EvaluationKeySet(context);
+    const { parameters, plan, planDigest, keys } = setup;
+    this.description = {
+      parametersName: parameters.name,
+      parametersDigest: parameters.digest,
+      planDigest,
+      window: {
+        blockRows: plan.client.blockRows,
+        publicTokens: plan.client.publicCapacity,
+        privateTokens: plan.client.privateCapacity,
+        positions: model.config.contextLength,
+      },
+      keys: keys.map(({ name, wireBytes }, index) => ({ index, id: name, sizeBytes: wireBytes })),
+    };
+  }
+
+  async loadKey(index: number, bytes: Uint8Array): Promise<void> {
+    const seeded = deserializeEvaluationKey(this.#setup.parameters, bytes);
+    requireKey(this.#setup.keys[index]!, seeded.id, seeded.plan.maxLevel);
+    this.#keys.add(EvaluationKey.expand(this.#context, seeded));
+  }
+
+  async loadPublic(tokens: readonly number[]): Promise<void> {
+    const { publicTokens } = this.description.window;
+    if (tokens.length > publicTokens) {
+      throw new SottoError('The public part is longer than fits.', {
+        code: 'PROMPT_TOO_LONG',
+        facts: { publicTokens: tokens.length, largest: publicTokens },
+        fix: 'Shorten the public part.',
+      });
+    }
+    // The conversation opens with the first block, when the keys are there; a prefix that cannot be run is refused now.
+    prefillPublic(this.#model, tokens);
+    this.#publicTokens = tokens;
+  }
+
+  async run(rows: Rows, hooks: BlockHooks): Promise<BlockResult> {
+    this.#hooks = hooks;
+    const { parameters } = this.#setup;
+    const [only, ...more] = rows.ciphertexts;
+    if (only === undefined || more.length > 0) {
+      throw new SottoError('A block of this plan is one ciphertext.', {
+        code: 'BLOCK_CIPHERTEXTS',
+        facts: { ciphertexts: rows.ciphertexts.length },
+        fix: 'Use the same Sotto version at client and server.',
+      });
+    }
+    const seeded = deserializeSeededCiphertext(parameters, only);
+    if (seeded.level !== this.#setup.plan.client.inputLevel) {
+      throw new SottoError('The block is not at the level of a fresh input.', {
+        code: 'CIPHERTEXT_LEVEL',
+        facts: { level: seeded.level, expected: this.#setup.plan.client.inputLevel },
+        fix: 'Encrypt at the level of the plan.',
+      });
+    }
+    const { evaluator, transformer, bootstrapper } = this.#start();
+    this.#conversation ??= transformer.conversation(this.#publicTokens ?? []);
+    const phase = rows.rows > 1 ? 'prefill' : 'decode';
+    using input = expandCiphertext(this.#context, seeded);
+    const out = await transformer.forward(this.#conversation, input, rows.rows, {
+      progress: (event) => hooks.progress({ ...event, phase }),
+    });
+    const low = evaluator.toLevel(out, parameters.bottomLevel);
+    const ciphertext = serializeCiphertext(low);
+    low.release();
+    out.release();
+    return { rows: { ...rows, ciphertexts: [ciphertext] }, bootstraps: bootstrapper?.count ?? 0 };
+  }
+
+  async reset(): Promise<void> {
+    this.#conversation?.cache.dispose();
+    this.#conversation = undefined;
+    this.#publicTokens = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#context.ring.dispose();
+  }
+
+  #start(): Machine {
+    this.#machine ??= this.#makeMachine();
+    return this.#machine;
+  }
+
+  #makeMachine(): Machine {
+    const { parameters, plan, calibration } = this.#setup;
+    const evaluator = new CkksEvaluator(this.#context, this.#keys);
+    const bootstrapper = parameters.bootstrap ? new Bootstrapper(evaluator) : null;
+    const refresher: Refresher<Ciphertext> =
+      bootstrapper ??
+      new ClientRefresher(this.#context, evaluator, (ciphertext) => this.#hooks!.refresh(ciphertext));
+    const transformer = new EncryptedTransformer({
+      model: this.#model,
+      calibration,
+      plan,
+      evaluator,
+      refresher,
+      weightCacheBytes: Math.min(MOST_WEIGHT_BYTES, WEIGHT_SHARE * availableMemoryBytes()),
+      plainBytes: (level) => plainBytes(parameters, level),
+    });
+    return { evaluator, transformer, bootstrapper };
+  }
+}
+
+/** Memory of a plaintext with rows over the moduli of a level and of key switching. */
+const plainBytes = (params: Parameters, level: number): number =>
+  4 * params.n * (params.levels[level]!.basis.length + params.special.length);
+
+function requireKey(expected: SetupKey, id: SetupKey['id'], maxLevel: number): void {
+  const same =
+    id.kind === expected.id.kind &&
+    (id.kind !== 'galois' || (expected.id.kind === 'galois' && id.galois === expected.id.galois));
+  if (same && maxLevel === expected.maxLevel) return;
+  throw new SottoError('This is not the key that the list names at this place.', {
+    code: 'KEY_UNEXPECTED',
+    facts: { expected: expected.name, kind: id.kind, maxLevel },
+    fix: 'Send the keys in the order of the list.',
+  });
+}
+
+/**
+ * Starts the engine of one session: parameters, plan and ring; keys follow one by one.
+ *
+ * @throws `MEMORY_INSUFFICIENT`, `BACKEND_UNAVAILABLE`, and the errors of model and plan.
+ */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { weights } = await readModelFile({ model: options.modelPath });
+  const setup = await makeSetup(weights, options);
+  const { parameters, keys } = setup;
+  requireMemory(keys.reduce((sum, key) => sum + key.expandedBytes, WORKING_BYTES));
+  const backend = openBackend(options.backend, options.threads);
+  const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
+  return new LlamaEngine(weights, setup, new RingContext(parameters, ring));
+}

@@ -1,0 +1,174 @@
+// Server and client as two processes on toy rings: the built command line, the real engine, real ciphertexts.
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { SottoError } from '@sotto/base';
+import { Session, type SessionOptions } from '@sotto/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ServerProcess, startServerProcess } from '../packages/cli/dist/server-process.js';
+
+const main = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url));
+
+/** Runs the command line as a process of its own. */
+function sotto(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let out = '';
+    let err = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text;
+    });
+    child.once('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+const fields = [
+  'mode',
+  'refresh',
+  'model',
+  'modelDigest',
+  'ring',
+  'answer',
+  'clearAnswer',
+  'tokens',
+  'clearTokens',
+  'logitsMaxAbsError',
+  'logitsRmsError',
+  'bootstraps',
+  'seconds',
+  'bytes',
+  'peakMB',
+  'backend',
+  'threads',
+];
+
+describe('sotto demo', () => {
+  it.each(['client', 'bootstrap'])('answers as the clear model does, refreshed by %s', async (refresh) => {
+    const { code, out, err } = await sotto(
+      ...[
+        'demo',
+        '--params',
+        'insecure-toy',
+        '--refresh',
+        refresh,
+        '--tokens',
+        '2',
+        '--threads',
+        '2',
+        '--json',
+      ],
+      ...['--public', 'Once upon a time, there was', '--private', 'a little girl named Lily'],
+    );
+    expect(code, err).toBe(0);
+    const report = JSON.parse(out.trim().split('\n').at(-1)!);
+    expect(Object.keys(report)).toEqual(fields);
+    expect(report).toMatchObject({
+      mode: 'fhe',
+      refresh,
+      model: 'stories260K',
+      answer: '. She',
+      clearAnswer: '. She',
+    });
+    expect(report.tokens).toEqual(report.clearTokens);
+    expect(report.logitsRmsError).toBeGreaterThan(0);
+    expect(report.logitsRmsError).toBeLessThan(0.05);
+    expect(report.ring.securityBits).toBeLessThan(128);
+    expect(report.bootstraps > 0).toBe(refresh === 'bootstrap');
+    expect(report.seconds.perToken).toHaveLength(1);
+    expect(report.bytes.keysUp).toBeGreaterThan(1e6);
+    expect(err).toMatch(/encrypted {2}Once upon a time, there was \[a little girl named Lily\]\. She/);
+    expect(err).toMatch(/server saw/);
+    expect(err).toMatch(/layer \d/);
+  });
+
+  it('stops with typed errors on prompts that cannot be asked', async () => {
+    const ask = (...args: string[]) =>
+      sotto('demo', '--params', 'insecure-toy', '--refresh', 'client', ...args);
+    const empty = await ask('--private', ' ');
+    expect(empty.code).toBe(3);
+    expect(empty.err).toContain('PROMPT_PRIVATE_EMPTY');
+    const long = await ask('--private', 'word '.repeat(300));
+    expect(long.code).toBe(3);
+    expect(long.err).toContain('PROMPT_TOO_LONG');
+  });
+});
+
+describe('a client of a server process', () => {
+  let server: ServerProcess;
+  beforeAll(async () => {
+    server = await startServerProcess(['--allow-insecure', '--threads', '1']);
+  });
+  afterAll(() => server.stop());
+
+  const connect = (options: SessionOptions = {}) =>
+    Session.connect(server.url, { refresh: 'client', parameters: 'insecure-toy', ...options });
+
+  async function answer(session: Session, privateText: string): Promise<string> {
+    let text = '';
+    for await (const token of session.ask({ publicText: 'Once upon a time', privateText, maxTokens: 1 })) {
+      text += token.text;
+    }
+    return text;
+  }
+
+  it('sends no private word and no private token, and the server logs none', async () => {
+    const sent: Buffer[] = [];
+    const recording: typeof fetch = async (input, init) => {
+      sent.push(Buffer.from(`${String(input)}\n${JSON.stringify(init?.headers ?? {})}\n`));
+      if (init?.body) sent.push(Buffer.from(init.body as Uint8Array));
+      return fetch(input, init);
+    };
+    const session = await connect({ fetch: recording });
+    await answer(session, 'Zanzibar pineapple');
+    await session.close();
+    const bytes = Buffer.concat(sent);
+    expect(bytes.length).toBeGreaterThan(1e6);
+    const tokens = session.model.tokenizer.encode('Zanzibar pineapple', { bos: false });
+    for (const canary of [
+      Buffer.from('Zanzibar'),
+      Buffer.from('pineapple'),
+      Buffer.from(tokens.slice(0, 4).join(',')),
+      Buffer.from(Uint32Array.from(tokens.slice(0, 4)).buffer),
+      Buffer.from(session.model.weights.embedding.slice(64 * tokens[0]!, 64 * tokens[0]! + 4).buffer),
+    ]) {
+      expect(bytes.includes(canary)).toBe(false);
+      expect(Buffer.from(server.log()).includes(canary)).toBe(false);
+    }
+    expect(server.log()).toContain('"event":"request"');
+  });
+
+  it('is refused when a key was damaged or is for other parameters', async () => {
+    const damage = (change: (body: Uint8Array) => Uint8Array): typeof fetch => {
+      return async (input, init) => {
+        const isKey = init?.method === 'PUT' && String(input).includes('/keys/1');
+        return fetch(
+          input,
+          isKey ? { ...init, body: change(init.body as Uint8Array) as Uint8Array<ArrayBuffer> } : init,
+        );
+      };
+    };
+    const codeOf = async (change: (body: Uint8Array) => Uint8Array) => {
+      const session = await connect({ fetch: damage(change) }).catch((error) => error);
+      return SottoError.is(session) ? session.code : 'no error';
+    };
+    expect(await codeOf((body) => body.slice(0, body.length - 5))).toBe('DATA_TRUNCATED');
+    expect(await codeOf((body) => body.map((byte, i) => (i === 5000 ? byte ^ 16 : byte)))).toBe(
+      'FRAME_CHECKSUM',
+    );
+  });
+
+  it('cannot ask for insecure parameters unless the server was started for tests', async () => {
+    const strict = await startServerProcess([]);
+    try {
+      const refused = await Session.connect(strict.url, {
+        refresh: 'client',
+        parameters: 'insecure-toy',
+      }).catch((error) => error);
+      expect(SottoError.is(refused) && refused.code).toBe('PARAMETERS_INSECURE');
+    } finally {
+      await strict.stop();
+    }
+  });
+});
