@@ -1,4 +1,3 @@
-import type { Basis, Ptr } from '../ring/index.js';
 import type { Ciphertext, Digits, EvaluationKey, KeySwitchPlan } from '../rlwe/index.js';
 import { rotationStep } from '../scheme/errors.js';
 import { type CkksCore, checkContext, newLike } from './core.js';
@@ -67,14 +66,10 @@ function switched(
   switcher.innerProduct(digits, key, pair);
   switcher.addTimesP(pair.c0, a.c0, basis, key.plan);
   using work = context.scratch(2 * basis.size);
-  const second: Ptr = context.row(work.at, basis.size);
+  const second = context.row(work.at, basis.size);
   switcher.modDown(work.at, second, basis, pair);
   const out = newLike(a);
-  permute(core, out.c0, work.at, galois, basis);
-  permute(core, out.c1, second, galois, basis);
+  context.ring.permute(out.c0, work.at, galois, basis);
+  context.ring.permute(out.c1, second, galois, basis);
   return out;
-}
-
-function permute(core: CkksCore, out: Ptr, x: Ptr, galois: number, basis: Basis): void {
-  core.context.ring.permute(out, x, galois, basis);
 }

@@ -86,9 +86,9 @@ interface SwitchShape {
 }
 
 /**
- * Hybrid key switching (Han and Ki 2020, section 3) in pieces: decompose, inner product, division by P. All polynomials are in NTT
- * form with residues in [0, q); results of the inner product are P times the message plus noise of about P/2^6 digits' rounding,
- * and stay in QP as long as the caller wants. The caller owns what it passes in and what it gets back.
+ * Hybrid key switching (Han and Ki 2020, section 3) in pieces: decompose, inner product, division by P. Polynomials are in NTT form
+ * with residues in [0, q). An inner product is P times the switched message plus noise below P/2^6 times the size of an error, and
+ * stays in QP as long as the caller wants. The caller owns what it passes in and what it gets back.
  */
 export class KeySwitcher {
   readonly context: RingContext;
