@@ -114,6 +114,11 @@ export class CkksEvaluator implements Evaluator<Ciphertext> {
     return linear.mulPlain(this.#core, a, b as Plaintext);
   }
 
+  /** sum_i a[i]*b[i] with one rescale. 1 level. */
+  plainCombinationNew(a: readonly Ciphertext[], b: readonly Plain[]): Ciphertext {
+    return linear.plainCombination(this.#core, a, b as readonly Plaintext[]);
+  }
+
   mulNew(a: Ciphertext, b: Ciphertext): Ciphertext {
     return this.dotNew([a], [b]);
   }
@@ -210,6 +215,11 @@ export class CkksEvaluator implements Evaluator<Ciphertext> {
   /** t += c * a. */
   tensorAddScaled(t: product.Tensor, a: Ciphertext, c: number): void {
     product.tensorAddScaled(this.#core, t, a, c);
+  }
+
+  /** t += b * a. */
+  tensorAddPlain(t: product.Tensor, a: Ciphertext, b: Plain): void {
+    product.tensorAddPlain(this.#core, t, a, b as Plaintext);
   }
 
   /** t += re + i im in every slot. */

@@ -124,6 +124,39 @@ export function mulPlain(core: CkksCore, a: Ciphertext, b: Plaintext): Ciphertex
   return out;
 }
 
+/** sum_i a[i]*b[i] with one rescale. */
+export function plainCombination(
+  core: CkksCore,
+  a: readonly Ciphertext[],
+  b: readonly Plaintext[],
+): Ciphertext {
+  if (a.length === 0 || a.length !== b.length) throw operandCount(a.length, b.length);
+  checkAlike(core, a);
+  const { context } = core;
+  const { ring } = context;
+  const { basis, level, scale } = a[0];
+  for (const plain of b) {
+    if (plain.purpose !== 'product') throw plainPurpose(plain.purpose, 'product');
+    if (plain.basis !== basis) throw levelMismatch(level, plain.level);
+    if (!sameScale(plain.scale, b[0].scale)) throw scaleMismatch(plain.scale, b[0].scale);
+  }
+  const to = landing(core, level, scale * b[0].scale);
+  const out = new Ciphertext(context, to.level, to.scale);
+  const plains = b.map((plain) => plain.at);
+  using work = context.scratch(basis.size);
+  for (const half of ['c0', 'c1'] as const) {
+    ring.mulSum(
+      work.at,
+      a.map((term) => term[half]),
+      plains,
+      basis,
+      false,
+    );
+    ring.divideRound(out[half], to.basis, work.at, basis);
+  }
+  return out;
+}
+
 export function mulConst(core: CkksCore, a: Ciphertext, re: number, im: number): Ciphertext {
   checkContext(core, a);
   if (!Number.isFinite(re) || !Number.isFinite(im)) throw notFinite();

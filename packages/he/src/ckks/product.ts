@@ -1,9 +1,10 @@
 import { SottoError } from '@sotto/base';
 import type { Basis, Ptr } from '../ring/index.js';
 import { Ciphertext, type RingContext } from '../rlwe/index.js';
-import { levelMismatch, scaleMismatch, useAfterRelease } from '../scheme/errors.js';
+import { levelMismatch, plainPurpose, scaleMismatch, useAfterRelease } from '../scheme/errors.js';
 import { type CkksCore, checkAlike, checkContext, landing, sameScale } from './core.js';
 import { addConstTo } from './linear.js';
+import type { Plaintext } from './plaintext.js';
 
 /**
  * A product before relinearisation and rescale: phase = d0 + d1 s + d2 s^2, at the product of the operands' scales. Sums of
@@ -78,6 +79,17 @@ export function tensorAddScaled(core: CkksCore, t: Tensor, a: Ciphertext, c: num
   const factor = core.context.residues((c * t.scale) / a.scale, t.basis);
   core.context.ring.mulConstAdd(t.d0, a.c0, factor, t.basis);
   core.context.ring.mulConstAdd(t.d1, a.c1, factor, t.basis);
+}
+
+/** t += b * a for a plaintext whose scale makes up for the difference. */
+export function tensorAddPlain(core: CkksCore, t: Tensor, a: Ciphertext, b: Plaintext): void {
+  checkContext(core, a);
+  if (b.purpose !== 'product') throw plainPurpose(b.purpose, 'product');
+  if (a.level !== t.level || a.basis !== t.basis || b.basis !== t.basis)
+    throw levelMismatch(t.level, a.level);
+  if (!sameScale(a.scale * b.scale, t.scale)) throw scaleMismatch(t.scale, a.scale * b.scale);
+  core.context.ring.mulAdd(t.d0, a.c0, b.at, t.basis);
+  core.context.ring.mulAdd(t.d1, a.c1, b.at, t.basis);
 }
 
 /** t += re + i im in every slot. */

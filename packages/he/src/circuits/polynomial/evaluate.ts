@@ -1,29 +1,61 @@
 import { SottoError } from '@sotto/base';
-import type { Evaluator } from '../../scheme/evaluator.js';
+import type { Evaluator, Plain } from '../../scheme/evaluator.js';
 import { ChebyshevBasis } from './basis.js';
+import { combineNew, type LinearPart, sumOfProductsNew } from './fused.js';
 import { type ChebyshevPlan, type PlanNode, planChebyshev } from './plan.js';
 import { degreeOf } from './series.js';
 
-function evaluateNode<C extends object>(ev: Evaluator<C>, basis: ChebyshevBasis<C>, node: PlanNode, x: C): C {
+/** Factors of the terms of a node, and of its quotients in order. */
+interface NodeFactors {
+  readonly factors: LinearPart<unknown>['factors'];
+  readonly quotients: readonly NodeFactors[];
+  /** A vector to add at the end, besides the constant of the node. */
+  readonly addend: Plain | null;
+  readonly constant: number;
+}
+
+function factorsOf(node: PlanNode): NodeFactors {
+  return {
+    factors: node.terms.map(({ coefficient }) => coefficient),
+    quotients: node.products.map(({ quotient }) => factorsOf(quotient)),
+    addend: null,
+    constant: node.constant,
+  };
+}
+
+/** One node of a plan, {@link PlanNode.depth} levels below x. */
+export function evaluateNode<C extends object>(
+  ev: Evaluator<C>,
+  basis: ChebyshevBasis<C>,
+  node: PlanNode,
+  x: C,
+  by: NodeFactors = factorsOf(node),
+): C {
   const below = node.depth - 1;
-  let sum: C | undefined;
   const level = ev.levelOf(x) - node.depth;
-  const left: C[] = [];
-  const right: C[] = [];
-  for (const { quotient, giant } of node.products) {
-    left.push(evaluateNode(ev, basis, quotient, x));
-    right.push(basis.at(giant, below));
-  }
-  if (left.length > 0) sum = ev.dotNew(left, right);
+  const finish = (sum: C): C => (by.addend === null ? sum : ev.addPlainNew(sum, by.addend));
+  let linear: LinearPart<C> | null = null;
   if (node.terms.length > 0) {
-    const values = node.terms.map(({ index }) => basis.at(index, below));
-    const factors = node.terms.map(({ coefficient }) => coefficient);
-    const linear = ev.linearCombinationNew(values, factors, node.constant);
-    return sum === undefined ? linear : ev.addNew(sum, linear);
+    const values = node.terms.map(({ index }) => basis.at(index, node.termsDepth));
+    linear = { values, factors: by.factors };
+    if (node.termsDepth < below) {
+      // Combined early: the sum goes on as one term.
+      const early = combineNew(ev, linear, by.constant);
+      if (node.products.length === 0) return finish(ev.toLevel(early, level));
+      linear = { values: [ev.toLevel(early, level + 1)], factors: [1] };
+    }
   }
+  const constant = linear !== null && node.termsDepth < below ? 0 : by.constant;
+  if (node.products.length > 0) {
+    const left = node.products.map(({ quotient }, i) =>
+      evaluateNode(ev, basis, quotient, x, by.quotients[i]),
+    );
+    const right = node.products.map(({ giant }) => basis.at(giant, below));
+    return finish(sumOfProductsNew(ev, left, right, linear, constant));
+  }
+  if (linear !== null) return finish(combineNew(ev, linear, constant));
   // A constant alone: zero times x carries it at the right level.
-  if (sum === undefined) return ev.addConstNew(ev.mulIntegerNew(ev.toLevel(x, level), 0), node.constant);
-  return node.constant === 0 ? sum : ev.addConstNew(sum, node.constant);
+  return finish(ev.addConstNew(ev.mulIntegerNew(ev.toLevel(x, level), 0), constant));
 }
 
 /**

@@ -1,10 +1,13 @@
 import type { Evaluator, Plain, SlotVector } from '../../scheme/evaluator.js';
 import { ChebyshevBasis } from './basis.js';
+import { evaluateNode } from './evaluate.js';
 import type { ChebyshevPlan, PlanNode } from './plan.js';
 
 interface MaskedNode {
-  readonly terms: readonly Plain[];
-  readonly constant: Plain | null;
+  readonly factors: readonly Plain[];
+  /** The constant term times the mask. */
+  readonly addend: Plain | null;
+  readonly constant: 0;
   readonly quotients: readonly MaskedNode[];
 }
 
@@ -29,8 +32,9 @@ export function compileMask<C>(
     im: mask.im?.map((v) => c * v) ?? null,
   });
   const compile = (node: PlanNode): MaskedNode => ({
-    terms: node.terms.map(({ coefficient }) => ev.encode(times(coefficient), level - node.depth + 1)),
-    constant: node.constant === 0 ? null : ev.encodeForAdd(times(node.constant), level - node.depth),
+    factors: node.terms.map(({ coefficient }) => ev.encode(times(coefficient), level - node.termsDepth)),
+    addend: node.constant === 0 ? null : ev.encodeForAdd(times(node.constant), level - node.depth),
+    constant: 0,
     quotients: node.products.map(({ quotient }) => compile(quotient)),
   });
   return { root: compile(plan.root) };
@@ -43,31 +47,14 @@ export function evaluateMasked<C extends object>(
   plan: ChebyshevPlan,
   mask: CompiledMask,
 ): C {
-  return ev.scope(() => {
-    const basis = new ChebyshevBasis(ev, x);
-    const evaluate = (node: PlanNode, masked: MaskedNode): C => {
-      const parts: C[] = [];
-      if (node.products.length > 0) {
-        const left = node.products.map(({ quotient }, i) => evaluate(quotient, masked.quotients[i]));
-        const right = node.products.map(({ giant }) => basis.at(giant, node.depth - 1));
-        parts.push(ev.dotNew(left, right));
-      }
-      node.terms.forEach(({ index }, i) => {
-        parts.push(ev.mulPlainNew(basis.at(index, node.depth - 1), masked.terms[i]));
-      });
-      if (parts.length === 0) parts.push(ev.mulIntegerNew(ev.toLevel(x, ev.levelOf(x) - node.depth), 0));
-      const sum = parts.reduce((a, b) => ev.addNew(a, b));
-      return masked.constant === null ? sum : ev.addPlainNew(sum, masked.constant);
-    };
-    return evaluate(plan.root, mask.root);
-  });
+  return ev.scope(() => evaluateNode(ev, new ChebyshevBasis(ev, x), plan.root, x, mask.root));
 }
 
 /** Frees the plaintexts. */
 export function releaseMask<C>(ev: Evaluator<C>, mask: CompiledMask): void {
   const release = (node: MaskedNode): void => {
-    for (const plain of node.terms) ev.releasePlain(plain);
-    if (node.constant !== null) ev.releasePlain(node.constant);
+    for (const plain of node.factors) ev.releasePlain(plain);
+    if (node.addend !== null) ev.releasePlain(node.addend);
     for (const quotient of node.quotients) release(quotient);
   };
   release(mask.root);

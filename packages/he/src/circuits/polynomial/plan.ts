@@ -8,6 +8,11 @@ export interface PlanNode {
   readonly depth: number;
   readonly products: readonly { readonly quotient: PlanNode; readonly giant: number }[];
   readonly terms: readonly { readonly index: number; readonly coefficient: number }[];
+  /**
+   * Depth at which the terms are combined. One above `depth` as a rule; higher up when most of them are at hand there and bringing
+   * down the sum costs less than bringing down each.
+   */
+  readonly termsDepth: number;
   readonly constant: number;
 }
 
@@ -66,7 +71,15 @@ function buildNode(
     .filter(([index, c]) => index > 0 && c !== 0)
     .map(([index, coefficient]) => ({ index, coefficient }))
     .sort((x, y) => x.index - y.index);
-  return { depth, products, terms, constant: rest.get(0) ?? 0 };
+  return { depth, products, terms, termsDepth: termsDepth(terms, depth), constant: rest.get(0) ?? 0 };
+}
+
+function termsDepth(terms: readonly { readonly index: number }[], depth: number): number {
+  const below = depth - 1;
+  const native = terms.map(({ index }) => powerDepth(index));
+  const deepest = Math.max(0, ...native);
+  const toBring = native.filter((d) => d < below).length;
+  return deepest < below && toBring >= 3 ? deepest : below;
 }
 
 function neededPowers(node: PlanNode, into: Set<number>): void {
