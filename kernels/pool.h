@@ -103,7 +103,7 @@ static void work(Pool *pool) {
 
 static void parallel(const Ring *ring, u32 items, Job job, const void *context) {
   Pool *pool = ring->pool;
-  if (!pool || pool->workers == 0 || items < 2 || ring->log_n < LEAST_PARALLEL_LOG_N) {
+  if (!pool || __atomic_load_n(&pool->workers, __ATOMIC_RELAXED) == 0 || items < 2 || ring->log_n < LEAST_PARALLEL_LOG_N) {
     for (u32 i = 0; i < items; i++) job(i, context);
     return;
   }
@@ -130,7 +130,21 @@ static void parallel(const Ring *ring, u32 items, Job job, const void *context) 
   }
 }
 
-#if !defined(__wasm__)
+#if defined(__wasm__)
+// `pool` is zeroed memory. A worker joins by calling this and returns after sotto_pool_stop.
+EXPORT void sotto_pool_work(Pool *pool) {
+  __atomic_add_fetch(&pool->workers, 1, __ATOMIC_SEQ_CST);
+  work(pool);
+}
+
+EXPORT u32 sotto_pool_bytes(void) { return sizeof(Pool); }
+
+EXPORT void sotto_pool_stop(Pool *pool) {
+  __atomic_store_n(&pool->stop, 1, __ATOMIC_SEQ_CST);
+  __atomic_add_fetch(&pool->wake, 1, __ATOMIC_SEQ_CST);
+  wake_all(&pool->wake);
+}
+#else
 static void *thread_main(void *pool) {
   work(pool);
   return 0;

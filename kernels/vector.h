@@ -94,6 +94,9 @@ INLINE int v_all_less(V a, V b) { return wasm_i32x4_all_true(wasm_u32x4_lt(a, b)
 #define LOG_LANES 2
 typedef u32 V __attribute__((vector_size(16)));
 typedef u64 V64 __attribute__((vector_size(16)));
+#ifndef __has_builtin
+#define __has_builtin(name) 0
+#endif
 INLINE V v_load(const void *p) { V a; __builtin_memcpy(&a, p, 16); return a; }
 INLINE void v_store(void *p, V a) { __builtin_memcpy(p, &a, 16); }
 INLINE V v_set(u32 a) { return (V){a, a, a, a}; }

@@ -20,13 +20,12 @@ const described = describeBackends();
 const missing = new Set(described.filter((d) => !d.available).map((d) => `${d.name} ${d.isa}`));
 const factories: [string, () => Backend][] = [
   ['reference scalar', createReferenceBackend],
-  ['wasm simd128', createWasmBackend],
+  ['wasm simd128', () => createWasmBackend({ threads: 1 })],
   ...nativeIsas.map((isa): [string, () => Backend] => [
     `native ${isa}`,
     () => createNativeBackend({ isa, threads: 1 }),
   ]),
 ];
-const missingThreaded = missing.has('native portable');
 
 // Degrees around every change of method: below and above one register block, below and above one cache block.
 const degrees = [4, 5, 6, 7, 8, 9, 11, 12, 13, 14];
@@ -43,7 +42,11 @@ function reference(logN: number): Map<string, Uint32Array> {
 }
 
 function expectSameWords(backend: Backend, logN: number): void {
-  const bench = new Workbench(backend, logN, primeCount(logN));
+  expectWordsOf(new Workbench(backend, logN, primeCount(logN)));
+}
+
+function expectWordsOf(bench: Workbench): void {
+  const { logN } = bench.ring;
   const got = runEveryKernel(bench);
   const want = reference(logN);
   expect([...got.keys()]).toEqual([...want.keys()]);
@@ -78,10 +81,46 @@ describe.each(factories)('%s', (name, create) => {
   });
 });
 
+/** Thousands of short parallel regions in a row: what a lost or repeated item would spoil. */
+function manyRegions(backend: Backend): Uint32Array {
+  const { ring, full } = new Workbench(backend, 12, 5);
+  const [a, b] = [ring.alloc(full.size), ring.alloc(full.size)];
+  ring.uniform(a, new Uint8Array(32), 0, full);
+  ring.uniform(b, new Uint8Array(32), 1, full);
+  for (let i = 0; i < 1500; i++) {
+    ring.mulAdd(a, a, b, full);
+    if (i % 4 === 0) ring.ntt(a, full);
+  }
+  const words = ring.read(a, full.size * ring.n);
+  ring.dispose();
+  return words;
+}
+
 describe('threads', () => {
-  it.skipIf(missingThreaded)('do not change a word', () => {
+  const single = () => manyRegions(createWasmBackend({ threads: 1 }));
+  it.skipIf(missing.has('native portable'))('do not change a word of native', () => {
     for (const threads of [2, 3]) expectSameWords(createNativeBackend({ threads }), 13);
     expect(createNativeBackend({ threads: 3 }).threads).toBe(3);
+    expect(manyRegions(createNativeBackend({ threads: 3 }))).toEqual(single());
+  });
+  it('do not change a word of WebAssembly', async () => {
+    for (const threads of [2, 3]) {
+      const bench = new Workbench(createWasmBackend({ threads }), 13, primeCount(13));
+      // Workers join when they have started.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expectWordsOf(bench);
+    }
+    expect(createWasmBackend({ threads: 3 }).threads).toBe(3);
+    expect(manyRegions(createWasmBackend({ threads: 3 }))).toEqual(single());
+    checkMemory(createWasmBackend({ threads: 2 }));
+  });
+  it('are refused when there can be none', () => {
+    for (const threads of [0, 1.5, 1000]) {
+      expect(() => createWasmBackend({ threads })).toThrow('HE_RING_ARGUMENT');
+      if (!missing.has('native portable')) {
+        expect(() => createNativeBackend({ threads })).toThrow('HE_RING_ARGUMENT');
+      }
+    }
   });
 });
 

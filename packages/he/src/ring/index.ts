@@ -9,7 +9,7 @@ export {
   describeBackends,
   selectBackend,
 } from './backends/select.js';
-export { createWasmBackend } from './backends/wasm/backend.js';
+export { createWasmBackend, type WasmOptions } from './backends/wasm/backend.js';
 export { bitLength, bitReverse, isPowerOfTwo, roundTiesToEven } from './bits.js';
 export { ChaCha20 } from './chacha20.js';
 export { invMod, mulMod, powMod } from './modular.js';

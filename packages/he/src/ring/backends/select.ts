@@ -6,7 +6,7 @@ import { createReferenceBackend } from './reference.js';
 import { createWasmBackend } from './wasm/backend.js';
 
 export interface BackendChoice {
-  /** The fastest that runs when absent: native, then WebAssembly. */
+  /** The fastest that runs when absent: native vector code, else WebAssembly. */
   name?: 'native' | 'wasm' | 'reference';
   threads?: number;
 }
@@ -18,15 +18,18 @@ export function selectBackend({ name, threads }: BackendChoice = {}): Backend {
     case 'reference':
       return createReferenceBackend();
     case 'wasm':
-      return createWasmBackend();
+      return createWasmBackend(options);
     case 'native':
       return createNativeBackend(options);
     case undefined:
       try {
-        return createNativeBackend(options);
+        const native = createNativeBackend(options);
+        // Without AVX2 an x86 processor runs the WebAssembly kernels twice as fast as the portable C.
+        const slow = native.isa === 'portable' && process.arch === 'x64';
+        return slow ? createWasmBackend(options) : native;
       } catch (error) {
         if (!SottoError.is(error) || error.code !== 'BACKEND_UNAVAILABLE') throw error;
-        return createWasmBackend();
+        return createWasmBackend(options);
       }
     default:
       throw new SottoError('There is no backend of this name.', {
