@@ -29,6 +29,8 @@ const common = [
   '-ffp-contract=off',
   '-fvisibility=hidden',
   '-pthread',
+  // Never unloaded: worker threads may still run its code while the process exits.
+  ...(process.platform === 'linux' ? ['-Wl,-z,nodelete'] : []),
 ];
 const isas = { portable: ['-DSOTTO_PORTABLE'] };
 if (process.arch === 'x64') {
