@@ -206,6 +206,54 @@ describe('Bootstrapper', () => {
     expect(Math.abs(dot / norm - 1)).toBeLessThan(2 ** -19);
   });
 
+  it('follows the sine beyond its range', async () => {
+    const boot = bootstrapper({ slots: 32 });
+    const unit = 2 ** boot.plan.levels.logMessageRatio / (2 * Math.PI);
+    for (const [size, least] of [
+      [4, 17],
+      [16, 15],
+    ]) {
+      const z = sequence(32, 7);
+      const values = { re: z.re.map((v) => size * v), im: z.im.map((v) => size * v) };
+      const sine = (v: Float64Array) => v.map((x) => unit * Math.sin(x / unit));
+      const out = await boot.refresh(encrypt(values, boot.inputLevel));
+      const want = { re: sine(values.re), im: sine(values.im) };
+      expect(bits(decrypt(out), want).rms, `magnitude ${size}`).toBeGreaterThan(least);
+      // The sine is what limits such values: 4^3 (2 pi / 2^12)^2 / 6 = 2^-15.
+      expect(bits(decrypt(out), values).worst).toBeGreaterThan(19.9 - 3 * Math.log2(size));
+      out.release();
+    }
+  });
+
+  it('has errors without bias or outliers over many refreshes', async () => {
+    const boot = bootstrapper({});
+    const rounds = 16;
+    let sum = 0;
+    let squares = 0;
+    let worst = 0;
+    for (let round = 0; round < rounds; round++) {
+      const z = sequence(all, 100 + round);
+      const input = encrypt(z, boot.inputLevel);
+      const out = boot.refreshNew(input);
+      const got = decrypt(out);
+      for (let i = 0; i < all; i++) {
+        for (const e of [got.re[i] - z.re[i], got.im[i] - z.im[i]]) {
+          sum += e;
+          squares += e * e;
+          worst = Math.max(worst, Math.abs(e));
+        }
+      }
+      input.release();
+      out.release();
+    }
+    const count = 2 * all * rounds;
+    const rms = Math.sqrt(squares / count);
+    expect(-Math.log2(rms)).toBeGreaterThan(21);
+    expect(Math.abs(sum / count)).toBeLessThan((5 * rms) / Math.sqrt(count));
+    expect(worst).toBeLessThan(2 ** -17);
+    boot.release();
+  });
+
   it('refuses a ciphertext below its input level, and missing keys', async () => {
     const boot = bootstrapper({ slots: 32 });
     await expect(boot.refresh(encrypt(sequence(32, 1), 2))).rejects.toThrow(/HE_LEVEL_EXHAUSTED/);
