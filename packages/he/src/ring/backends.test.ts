@@ -29,7 +29,7 @@ const factories: [string, () => Backend][] = [
 
 // Degrees around every change of method: below and above one register block, below and above one cache block.
 const degrees = [4, 5, 6, 7, 8, 9, 11, 12, 13, 14];
-const primeCount = (logN: number) => (logN === 9 ? 30 : logN <= 11 ? 9 : 6);
+const primeCount = (logN: number) => (logN === 9 ? 30 : logN <= 11 ? 9 : 5);
 
 const expected = new Map<number, Map<string, Uint32Array>>();
 function reference(logN: number): Map<string, Uint32Array> {
