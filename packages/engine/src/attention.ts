@@ -1,8 +1,9 @@
 import { sumSlots } from '@sotto/he/circuits';
+import type { SlotVector } from '@sotto/he/scheme';
 import { causalMask, kindMask, queryPhases, scoreConstants, spread, visibleMask } from './block.js';
 import type { CacheLayer } from './kv-cache.js';
 import type { LayerScope } from './layer.js';
-import { columnStride, pairStride } from './layout.js';
+import { columnStride, pairStride, quarterStride } from './layout.js';
 import { rowNorm } from './norm.js';
 import { publicScores, publicValues } from './public-context.js';
 import { attentionInput, attentionOutput, kinds, routingSteps } from './weights.js';
@@ -10,19 +11,24 @@ import { attentionInput, attentionOutput, kinds, routingSteps } from './weights.
 /** Result of {@link scores}: scaled scores, and this layer's cache with the block appended. */
 export type Scores<C> = { score: C } & CacheLayer<C>;
 
-/** Selects one kind of the joint product (1 level) and copies it to all columns. */
-function route<C extends object>(s: LayerScope<C>, joint: C, kind: number, name: string): C {
+type Routed = 'query' | 'shift' | 'keyValue';
+
+/** Selects a part of the joint product (1 level) and copies it to its columns. Queries are turned by their positions. */
+function route<C extends object>(s: LayerScope<C>, joint: C, what: Routed): C {
   const { m, layout, block, plains, model } = s;
-  const build = () =>
-    kind === kinds.query ? queryPhases(layout, model.config, block) : kindMask(layout, kind);
-  const id = kind === kinds.query ? `${block.id}/${name}` : name;
-  let out = m.ev.mulPlainNew(joint, plains.factor(id, build, m.level(joint)));
-  for (const step of routingSteps(layout, kind)) out = m.ev.addNew(out, m.ev.rotateNew(out, step));
+  const selected: Record<Routed, () => SlotVector> = {
+    query: () => queryPhases(layout, model.config, block),
+    shift: () => kindMask(layout, [kinds.shift]),
+    keyValue: () => kindMask(layout, [kinds.key, kinds.value]),
+  };
+  const name = what === 'query' ? `${block.id}/route-query` : `route-${what}`;
+  let out = m.ev.mulPlainNew(joint, plains.factor(name, selected[what], m.level(joint)));
+  for (const step of routingSteps(layout, what)) out = m.ev.addNew(out, m.ev.rotateNew(out, step));
   return out;
 }
 
 /** Rows of the block into their columns, broadcast over the rows. 1 level. */
-function spreadRows<C extends object>(s: LayerScope<C>, a: C, what: 'key' | 'plain'): C {
+function spreadRows<C extends object>(s: LayerScope<C>, a: C, what: 'keyValue' | 'norm'): C {
   const { m, layout, block, plains, model } = s;
   const map = spread(layout, model.config, block, what);
   const moved = m.map(a, (level) => plains.map(map, level));
@@ -39,16 +45,14 @@ export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
   return ev.scope(() => {
     const input = attentionInput(model, layout, index, calibration, p);
     const joint = m.map(x, (level) => plains.map(input, level));
-    const query = route(s, joint, kinds.query, 'query-phases');
-    const shift = route(s, joint, kinds.shift, 'kind-shift');
+    const query = route(s, joint, 'query');
+    const shift = route(s, joint, 'shift');
     const append = (old: C | undefined, fresh: C): C => (old === undefined ? fresh : m.add(old, fresh));
-    const past = s.past;
-    const key = append(past?.key, spreadRows(s, route(s, joint, kinds.key, 'kind-key'), 'key'));
-    const value = append(past?.value, spreadRows(s, route(s, joint, kinds.value, 'kind-value'), 'plain'));
+    const keyValue = append(s.past?.keyValue, spreadRows(s, route(s, joint, 'keyValue'), 'keyValue'));
     const row = rowNorm(m, layout, x, p.attentionNorm);
-    const norm = append(past?.norm, spreadRows(s, row, 'plain'));
+    const norm = append(s.past?.norm, spreadRows(s, row, 'norm'));
 
-    const dot = sumSlots(ev, m.mul(query, key), layout.pairs, pairStride(layout));
+    const dot = sumSlots(ev, m.mul(query, keyValue), layout.pairs, pairStride(layout));
     const causal = plains.factor(
       `${block.id}/causal`,
       () => causalMask(layout, model.config, block),
@@ -71,7 +75,7 @@ export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
       () => scoreConstants(layout, model.config, block, calibration, p),
       m.level(both),
     );
-    return { score: ev.addPlainNew(both, constants), key, value, norm };
+    return { score: ev.addPlainNew(both, constants), keyValue, norm };
   });
 }
 
@@ -103,12 +107,11 @@ export function normalise<C extends object>(s: LayerScope<C>, u: C): C {
   });
 }
 
-/** Squares, divides by the exact sum, averages the values and projects: what attention adds to the residual stream. */
-export function attend<C extends object>(s: LayerScope<C>, normalised: C, cache: CacheLayer<C>): C {
+/** Divides the squares by their exact sum, averages the values and projects: what attention adds to the residual stream. */
+export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: CacheLayer<C>): C {
   const { m, layout, plains, model, polynomials: p, index } = s;
   const { ev } = m;
   return ev.scope(() => {
-    const weights = ev.squareNew(normalised);
     const sum = sumKeys(s, weights);
     const twice = ev.addNew(sum, sum);
     const rough = m.polynomial(ev.addConstNew(twice, p.squareSumOffset), p.lastInverse);
@@ -116,15 +119,16 @@ export function attend<C extends object>(s: LayerScope<C>, normalised: C, cache:
     const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
 
     const everyPair = sumSlots(ev, weights, layout.pairs, pairStride(layout));
-    const own = m.mul(m.mul(everyPair, cache.norm), cache.value);
+    const half = -2 * quarterStride(layout);
+    const own = m.mul(ev.rotateNew(m.mul(everyPair, cache.norm), half), cache.keyValue);
     const context = publicValues(model, layout, s.context, index);
     const open = m.map(weights, (level) => plains.map(context, level));
     const total = sumSlots(ev, m.add(own, open), layout.columns, columnStride(layout));
     const average = m.mul(total, inverse);
 
     const output = attentionOutput(model, layout, index, p);
-    const half = m.map(average, (level) => plains.map(output, level));
+    const projected = m.map(average, (level) => plains.map(output, level));
     const blocks = layout.features / layout.width;
-    return m.twiceReal(sumSlots(ev, half, blocks, layout.width * layout.blockRows));
+    return m.twiceReal(sumSlots(ev, projected, blocks, layout.width * layout.blockRows));
   });
 }

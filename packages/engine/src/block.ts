@@ -75,14 +75,14 @@ export function scoreConstants(
   return { re: constants, im: null };
 }
 
-/** Selects one kind by its quarter of the columns. */
-export function kindMask(l: Layout, kind: number): SlotVector {
-  return kindVector(l, kind, () => [1, 0]);
+/** Selects kinds by their quarters of the columns. */
+export function kindMask(l: Layout, selected: readonly number[]): SlotVector {
+  return kindVector(l, selected, () => [1, 0]);
 }
 
 /** The same for queries, each pair turned by the angle of its row's position (rotary embedding, arXiv 2104.09864). */
 export function queryPhases(l: Layout, config: LlamaConfig, block: BlockPlace): SlotVector {
-  return kindVector(l, kinds.query, (pair, row) => phase(config, pair, positionOf(block, row)));
+  return kindVector(l, [kinds.query], (pair, row) => phase(config, pair, positionOf(block, row)));
 }
 
 function phase(config: LlamaConfig, pair: number, position: number): readonly [number, number] {
@@ -94,7 +94,7 @@ function phase(config: LlamaConfig, pair: number, position: number): readonly [n
 
 function kindVector(
   l: Layout,
-  kind: number,
+  selected: readonly number[],
   value: (pair: number, row: number) => readonly [number, number],
 ): SlotVector {
   const vector = new VectorBuilder(l.slots);
@@ -102,7 +102,8 @@ function kindVector(
   for (let pair = 0; pair < l.pairs; pair++) {
     for (let row = 0; row < l.blockRows; row++) {
       const [re, im] = value(pair, row);
-      for (let column = kind * quarter; column < (kind + 1) * quarter; column++) {
+      for (let column = 0; column < l.columns; column++) {
+        if (!selected.includes(Math.floor(column / quarter))) continue;
         for (let head = 0; head < l.heads; head++)
           vector.set(attentionSlot(l, pair, column, head, row), re, im);
       }
@@ -112,10 +113,16 @@ function kindVector(
 }
 
 /**
- * Moves row j of the block to row 0 of the block's column j; a sum over rows then fills the column. For keys each pair is turned
- * back by the angle of its position on the way.
+ * Moves row j of the block to row 0 of the block's column j; a sum over rows then fills the column. Keys go to the lower half of
+ * the columns, each pair turned back by the angle of its position on the way, and values to the upper half; norms go to the keys'
+ * columns.
  */
-export function spread(l: Layout, config: LlamaConfig, block: BlockPlace, what: 'key' | 'plain'): LinearMap {
+export function spread(
+  l: Layout,
+  config: LlamaConfig,
+  block: BlockPlace,
+  what: 'keyValue' | 'norm',
+): LinearMap {
   const tau = l.blockRows;
   const featuresPerPair = l.columns * l.heads;
   return linearMap(
@@ -127,8 +134,9 @@ export function spread(l: Layout, config: LlamaConfig, block: BlockPlace, what: 
       if (slot % tau !== 0) return null;
       const feature = slot / tau;
       const column = Math.floor(feature / l.heads) % l.columns;
-      if (column !== block.firstColumn + j) return null;
-      if (what === 'plain') return [1, 0];
+      const isKey = column === block.firstColumn + j;
+      if (what === 'norm') return isKey ? [1, 0] : null;
+      if (!isKey) return column === l.columns / 2 + block.firstColumn + j ? [1, 0] : null;
       const [re, im] = phase(config, Math.floor(feature / featuresPerPair), block.start + j);
       return [re, -im];
     },

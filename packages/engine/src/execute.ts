@@ -36,7 +36,7 @@ export interface ForwardOptions {
 }
 
 /** Steps that {@link EncryptedTransformer.forward} reports for each layer, refreshes aside. */
-const STEPS_PER_LAYER = 9;
+const STEPS_PER_LAYER = 10;
 
 /** A limb of 30 bits for every 30 bits of modulus: about 40 bits a level above 51. */
 const estimatedPlainBytes = (slots: number) => (level: number) =>
@@ -169,6 +169,7 @@ export class EncryptedTransformer<C extends object> {
           nextStreamScale: plan.polynomials[index + 1]?.attentionNorm.streamScale ?? plan.client.outputScale,
           cuts: plan.cuts,
           normRide: plan.normRide,
+          startLevel: (cut) => plan.startLevels[cut] ?? plan.topLevel,
           refresh: async (a, what) => {
             const fresh = await refresher.refresh(a);
             see(`refresh ${what}`, fresh);
@@ -183,8 +184,7 @@ export class EncryptedTransformer<C extends object> {
       }
     } catch (error) {
       evaluator.release(x);
-      for (const { key, value, norm } of layers)
-        for (const part of [key, value, norm]) evaluator.release(part);
+      for (const { keyValue, norm } of layers) for (const part of [keyValue, norm]) evaluator.release(part);
       throw error;
     } finally {
       this.plains.dropPrefix(`${block.id}/`);

@@ -29,4 +29,5 @@ export {
 export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomials.js';
 export { type PublicContext, prefillPublic } from './public-context.js';
 export { type CutName, chooseCuts, cutNames, layerDepths } from './schedule.js';
+export { calibrationOf, makeSetup, type SessionSetup, type SetupKey, type SetupRequest } from './setup.js';
 export { tinyTestModel } from './tiny-model.js';

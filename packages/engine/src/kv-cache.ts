@@ -3,11 +3,12 @@ import type { Evaluator } from '@sotto/he/scheme';
 
 /** Encrypted keys and values of one layer, one column a position, broadcast over the rows. Zero in unused columns. */
 export interface CacheLayer<C> {
-  /** Conjugate keys, turned by their position, not yet times the row norm. */
-  readonly key: C;
-  /** Value pairs, not yet times the row norm. */
-  readonly value: C;
-  /** Scaled row norms. */
+  /**
+   * Conjugate keys, turned by their position, in the lower half of the columns, value pairs in the upper half; not yet times the
+   * row norm.
+   */
+  readonly keyValue: C;
+  /** Scaled row norms, at the columns of the keys. */
   readonly norm: C;
 }
 
@@ -78,7 +79,8 @@ export class EncryptedKvCache<C> {
   #release(): void {
     for (const layer of this.#layers) {
       if (layer === null) continue;
-      for (const part of [layer.key, layer.value, layer.norm]) this.#ev.release(part);
+      this.#ev.release(layer.keyValue);
+      this.#ev.release(layer.norm);
     }
     this.#layers = this.#layers.map(() => null);
   }

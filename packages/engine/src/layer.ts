@@ -30,6 +30,8 @@ export interface LayerScope<C extends object> {
   readonly cuts: readonly CutName[];
   /** The cut whose imaginary half carries the row norms of the keys, when they run out of levels otherwise. */
   readonly normRide: CutName | null;
+  /** Level to which a state refreshed at a cut is brought down: as low as the stretch that follows allows. */
+  readonly startLevel: (cut: CutName) => number;
   readonly refresh: (a: C, what: string) => Promise<C>;
   /** Called with every intermediate state; aborts by throwing. */
   readonly see: (name: string, value: C) => void;
@@ -60,72 +62,74 @@ export async function runLayer<C extends object>(
   const free = (...all: C[]): void => {
     for (const a of all) if (held.delete(a)) ev.release(a);
   };
-  /** Takes a step, frees what it replaces, refreshes the result where a cut is. */
-  const step = async (name: CutName | 'end', old: readonly C[], make: () => C): Promise<C> => {
-    let value = hold(ev.scope(make));
-    free(...old);
-    s.see(name, value);
-    if (name === 'end' || !s.cuts.includes(name) || name === 'silu') return value;
-    if (s.normRide === name) {
-      const packed = hold(ev.scope(() => m.pack(value, cache.norm)));
-      free(value, cache.norm);
-      const fresh = hold(await s.refresh(packed, name));
-      free(packed);
-      const parts = unpack(fresh);
-      cache = { ...cache, norm: hold(parts.imaginary) };
-      return hold(parts.real);
-    }
-    const old2 = value;
-    value = hold(await s.refresh(value, name));
-    free(old2);
-    return value;
+  /** Refreshes and lowers to where the next stretch begins; frees the old value. */
+  const renew = async (name: CutName, value: C): Promise<C> => {
+    const fresh = hold(await s.refresh(value, name));
+    free(value);
+    const low = hold(ev.scope(() => ev.copyNew(m.lower(fresh, s.startLevel(name)))));
+    free(fresh);
+    return low;
   };
-  const unpack = (fresh: C): { real: C; imaginary: C } => {
+  /** Refreshes two real values at once. */
+  const renewBoth = async (name: CutName, real: C, imaginary: C): Promise<{ real: C; imaginary: C }> => {
+    const packed = hold(ev.scope(() => m.pack(real, imaginary)));
+    free(real, imaginary);
+    const fresh = await renew(name, packed);
     const parts = ev.scope(() => m.split(ev.mulConstNew(fresh, 0.5)));
     free(fresh);
-    return parts;
+    return { real: hold(parts.real), imaginary: hold(parts.imaginary) };
   };
   let cache: CacheLayer<C>;
+  /** A new state in place of an old one, refreshed if a cut is here. */
+  const advance = async (name: CutName, old: C, make: () => C): Promise<C> => {
+    const state = hold(ev.scope(make));
+    free(old);
+    s.see(name, state);
+    if (!s.cuts.includes(name)) return state;
+    if (s.normRide !== name) return renew(name, state);
+    const { real, imaginary } = await renewBoth(name, state, cache.norm);
+    cache = { ...cache, norm: imaginary };
+    return real;
+  };
   try {
-    let x = input;
-    s.see('start', x);
-    if (s.cuts.includes('start') && s.index > 0) x = hold(await s.refresh(input, 'start'));
-
-    const attention = scores(s, x);
-    cache = { key: hold(attention.key), value: hold(attention.value), norm: hold(attention.norm) };
-    let state = hold(attention.score);
-    state = await step('score', [state], () => ev.copyNew(state));
-    state = await step('root', [state], () => exponentialRoot(s, state));
-    state = await step('exponential', [state], () => exponential(s, state));
-    state = await step('normalised', [state], () => normalise(s, state));
+    s.see('start', input);
+    const x =
+      s.index > 0
+        ? await renew('start', input)
+        : hold(ev.scope(() => ev.copyNew(m.lower(input, s.startLevel('start')))));
+    const { score, keyValue, norm } = scores(s, x);
+    cache = { keyValue: hold(keyValue), norm: hold(norm) };
+    let state: C = await advance('score', hold(score), () => ev.copyNew(score));
+    state = await advance('root', state, () => exponentialRoot(s, state));
+    state = await advance('exponential', state, () => exponential(s, state));
+    state = await advance('normalised', state, () => normalise(s, state));
+    state = await advance('weights', state, () => ev.squareNew(state));
     const ratio = p.feedForwardNorm.streamScale / p.attentionNorm.streamScale;
-    const middle = await step('middle', [state, x], () => {
+    const middle = await advance('middle', state, () => {
       const delta = attend(s, state, cache);
       return m.add(delta, residual(m, x, ratio, delta));
     });
+    free(x);
 
-    state = await step('gate', [], () => gateAndUp(s, middle));
-    let { gate, up } = activate(s, state);
+    const halves = hold(gateAndUp(s, middle));
+    s.see('gate', halves);
+    state = s.cuts.includes('gate') ? await renew('gate', halves) : halves;
+    const active = activate(s, state);
     free(state);
-    hold(gate);
-    hold(up);
+    let gate = hold(active.gate);
+    let up = hold(active.up);
     s.see('silu', gate);
-    if (s.cuts.includes('silu')) {
-      const packed = hold(ev.scope(() => m.pack(gate, up)));
-      free(gate, up);
-      const fresh = hold(await s.refresh(packed, 'silu'));
-      free(packed);
-      ({ real: gate, imaginary: up } = unpack(fresh));
-      hold(gate);
-      hold(up);
-    }
+    if (s.cuts.includes('silu')) ({ real: gate, imaginary: up } = await renewBoth('silu', gate, up));
     const last = s.nextStreamScale / p.feedForwardNorm.streamScale;
-    const out = await step('end', [], () => {
+    const out = ev.scope(() => {
       const delta = down(s, gate, up);
       return m.add(delta, residual(m, middle, last, delta));
     });
+    held.delete(cache.keyValue);
+    held.delete(cache.norm);
+    hold(out);
+    s.see('end', out);
     held.delete(out);
-    for (const part of [cache.key, cache.value, cache.norm]) held.delete(part);
     return { x: out, cache };
   } finally {
     free(...held);

@@ -22,7 +22,8 @@ export interface LayoutOptions {
  * - attention: feature = (pair * columns + column) * heads + head. The pair is the highest digit: a sum over pairs, and a sum over
  *   all keys, wrap around the ring and need no mask. Columns below `privateColumns` hold one encrypted key each (the score at pair
  *   0); the others hold one public key for each pair index;
- * - kinds: while the query, key, value and shift of one product are together, column quarter 0, 1, 2, 3 holds them;
+ * - kinds: while the key, query, value and shift of one product are together, column quarter 0, 1, 2, 3 holds them;
+ * - cache: keys in the lower half of the columns, values in the upper half, so that both are spread by one map;
  * - feed-forward: a staircase of the inner features, see {@link innerOf}.
  */
 export interface Layout {
@@ -73,8 +74,8 @@ export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout 
   if (!Number.isInteger(privateColumns) || privateColumns < blockRows) {
     refuse('the cache must hold at least one block', { privateColumns, blockRows });
   }
-  if (privateColumns >= columns)
-    refuse('no column is left for the public prefix', { privateColumns, columns });
+  if (privateColumns > columns / 2)
+    refuse('the cache wants more than half of the columns', { privateColumns, columns });
   return {
     slots,
     blockRows,

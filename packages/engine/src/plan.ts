@@ -5,7 +5,7 @@ import { DryRunEvaluator, DryRunRefresher, type WorkCounts } from './dry-run.js'
 import { EncryptedTransformer } from './execute.js';
 import { type Layout, makeLayout } from './layout.js';
 import { type Degrees, defaultDegrees, type LayerPolynomials, makePolynomials } from './polynomials.js';
-import { type CutName, chooseCuts, layerDepths } from './schedule.js';
+import { type CutName, chooseCuts, layerDepths, stretchDepths } from './schedule.js';
 
 /** The evaluation keys a plan uses, and the highest level at which each is used. */
 export interface EvaluationKeyNeeds {
@@ -29,6 +29,8 @@ export interface Plan {
   readonly bottomLevel: number;
   readonly cuts: readonly CutName[];
   readonly normRide: CutName | null;
+  /** Level at which each stretch begins. */
+  readonly startLevels: Readonly<Partial<Record<CutName, number>>>;
   /** Refreshes of one block, one after the other. */
   readonly refreshes: number;
   readonly polynomials: readonly LayerPolynomials[];
@@ -72,21 +74,21 @@ export interface PlanOptions {
   readonly degrees?: Degrees;
 }
 
-const degreeChoices: readonly Degrees[] = [
-  { ...defaultDegrees, exp: 15, inverse: 127, lastInverse: 63 },
-  { ...defaultDegrees, inverse: 127, lastInverse: 63 },
-  defaultDegrees,
-];
+/** Best first. */
+const degreeChoices: readonly Degrees[] = [{ ...defaultDegrees, exp: 15 }, defaultDegrees];
 
 function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
+  const { slots, publicTokens = 1 } = options;
   const sizes = options.blockRows === undefined ? [16, 8, 4, 2, 1] : [options.blockRows];
   let problem: unknown;
   for (const blockRows of sizes) {
     try {
-      const probe = makeLayout(model.config, { slots: options.slots, blockRows, privateColumns: blockRows });
-      const privateColumns = options.privateTokens ?? Math.max(blockRows, probe.columns / 2);
-      const layout = makeLayout(model.config, { slots: options.slots, blockRows, privateColumns });
-      const publicTokens = options.publicTokens ?? 1;
+      const columns = makeLayout(model.config, { slots, blockRows, privateColumns: blockRows }).columns;
+      const privateColumns = options.privateTokens ?? columns / 2;
+      // Room for at least two blocks is worth more than a wider block.
+      if (options.blockRows === undefined && options.privateTokens === undefined && columns < 4 * blockRows)
+        continue;
+      const layout = makeLayout(model.config, { slots, blockRows, privateColumns });
       if (publicTokens > layout.publicCapacity) {
         throw new SottoError('The public part of the prompt does not fit beside the private part.', {
           code: 'PLAN_WINDOW_EXCEEDED',
@@ -99,7 +101,14 @@ function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
       problem ??= error;
     }
   }
-  throw problem;
+  throw (
+    problem ??
+    new SottoError('The model does not fit the ciphertext.', {
+      code: 'PLAN_LAYOUT_IMPOSSIBLE',
+      facts: { slots },
+      fix: 'Use a larger ring, or a smaller model.',
+    })
+  );
 }
 
 function chooseDegrees(options: PlanOptions, usable: number): { degrees: Degrees; cuts: CutName[] } {
@@ -151,6 +160,7 @@ export async function makePlan(
     bottomLevel,
     cuts,
     normRide: null,
+    startLevels: {},
     refreshes: cuts.length * config.layerCount - 1,
     polynomials,
     client: {
@@ -169,14 +179,21 @@ export async function makePlan(
     block: new DryRunEvaluator(1, 0, 0).counts,
     weights: [],
   };
+  const depths = stretchDepths(layerDepths(degrees), cuts);
+  const trimmed = Object.fromEntries(
+    Object.entries(depths).map(([cut, depth]) => [cut, Math.min(topLevel, bottomLevel + depth)]),
+  );
   const rides: (CutName | null)[] = [null, ...cuts.filter((cut) => cut !== 'start' && cut !== 'silu')];
   let problem: unknown;
+  // Low starts make cheap operations; but what waits for a later stretch may need the higher ones.
   for (const normRide of rides) {
-    try {
-      return await withDryRun(model, calibration, { ...base, normRide });
-    } catch (error) {
-      if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
-      problem ??= error;
+    for (const startLevels of [trimmed, {}]) {
+      try {
+        return await withDryRun(model, calibration, { ...base, normRide, startLevels });
+      } catch (error) {
+        if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
+        problem ??= error;
+      }
     }
   }
   throw new SottoError('The circuit is deeper than the levels between two refreshes.', {

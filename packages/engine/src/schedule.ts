@@ -4,8 +4,8 @@ import type { Degrees } from './polynomials.js';
 
 /**
  * Places in a layer where the state is narrow (one complex ciphertext besides the residual stream), in order:
- * the residual stream, scaled scores, root of the exponential, exponential, normalised exponential before squaring, residual
- * stream before the feed-forward half, gate and up together, SiLU and up together.
+ * the residual stream, scaled scores, root of the exponential, exponential, normalised exponential before and after squaring,
+ * residual stream before the feed-forward half, gate and up together, SiLU and up together.
  */
 export const cutNames = [
   'start',
@@ -13,6 +13,7 @@ export const cutNames = [
   'root',
   'exponential',
   'normalised',
+  'weights',
   'middle',
   'gate',
   'silu',
@@ -34,11 +35,15 @@ export function layerDepths(degrees: Degrees): LayerDepths {
   const root = score + polynomialDepth(degrees.exp);
   const exponential = root + degrees.squarings;
   const normalised = exponential + polynomialDepth(degrees.inverse) + 1;
-  // Square, inverse, Newton step; product with the values; output projection.
-  const middle = normalised + 1 + polynomialDepth(degrees.lastInverse) + 2 + 2;
+  const weights = normalised + 1;
+  // Inverse, Newton step; product with the values; output projection.
+  const middle = weights + polynomialDepth(degrees.lastInverse) + 2 + 2;
   const gate = middle + norm + 1;
   const silu = gate + polynomialDepth(degrees.silu);
-  return { at: { start: 0, score, root, exponential, normalised, middle, gate, silu }, end: silu + 2 };
+  return {
+    at: { start: 0, score, root, exponential, normalised, weights, middle, gate, silu },
+    end: silu + 2,
+  };
 }
 
 /** A refresh of two packed values is followed by one product that takes them apart. */
@@ -53,6 +58,7 @@ const preference: readonly CutName[] = [
   'exponential',
   'score',
   'gate',
+  'weights',
 ];
 
 /**
@@ -86,4 +92,13 @@ export function chooseCuts(depths: LayerDepths, usableLevels: number): CutName[]
     });
   }
   return best;
+}
+
+/** Levels from each chosen cut to the next one (or the end): where a stretch may start without running out. */
+export function stretchDepths(
+  depths: LayerDepths,
+  cuts: readonly CutName[],
+): Partial<Record<CutName, number>> {
+  const ends = [...cuts.slice(1).map((cut) => depths.at[cut]), depths.end];
+  return Object.fromEntries(cuts.map((cut, i) => [cut, ends[i]! - depths.at[cut] + unpackingLevels(cut)]));
 }

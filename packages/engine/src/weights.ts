@@ -1,11 +1,11 @@
 import { headDimOf, type LlamaModel } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
-import { columnStride, innerOf, type Layout } from './layout.js';
+import { innerOf, type Layout, quarterStride } from './layout.js';
 import { balancedBabySteps, type LinearMap, linearMap } from './linear-map.js';
 import type { LayerPolynomials, NormPolynomial } from './polynomials.js';
 
 /** The four things that one product makes of a normalised row, each in its quarter of the columns. */
-export const kinds = { query: 0, key: 1, value: 2, shift: 3 } as const;
+export const kinds = { key: 0, query: 1, value: 2, shift: 3 } as const;
 
 type Entry = readonly [number, number];
 
@@ -146,7 +146,7 @@ export function feedForwardOutput(
     `feed-forward-output/${layer}`,
     l.slots,
     diagonals.map((d) => d * tau),
-    balancedBabySteps(l.downDiagonals ** 2, tau),
+    balancedBabySteps(l.width, tau),
     (slot, diagonal) => {
       const feature = Math.floor(slot / tau);
       const d = diagonal / tau;
@@ -159,8 +159,12 @@ export function feedForwardOutput(
   );
 }
 
-/** Rotations (signed) that copy a kind from its quarter of the columns to all of them, applied one after the other. */
-export function routingSteps(l: Layout, kind: number): readonly [number, number] {
-  const quarter = (l.columns / 4) * columnStride(l);
-  return [kind % 2 === 0 ? -quarter : quarter, kind < 2 ? -2 * quarter : 2 * quarter];
+/**
+ * Rotations (signed) that copy what one product left in its quarter of the columns to where it is wanted, applied one after the
+ * other: query and shift to all columns, keys to the lower and values to the upper half.
+ */
+export function routingSteps(l: Layout, what: 'query' | 'shift' | 'keyValue'): readonly number[] {
+  const quarter = quarterStride(l);
+  if (what === 'keyValue') return [-quarter];
+  return what === 'query' ? [quarter, -2 * quarter] : [quarter, 2 * quarter];
 }
