@@ -72,9 +72,10 @@ static void drain(Pool *pool) {
   u64 ticket = __atomic_load_n(&pool->ticket, __ATOMIC_ACQUIRE);
   for (;;) {
     u32 item = (u32)ticket;
-    if (item == CLOSED || item >= pool->items) return;
-    Job job = pool->job;
-    const void *context = pool->context;
+    if (item == CLOSED || item >= __atomic_load_n(&pool->items, __ATOMIC_RELAXED)) return;
+    // These may already belong to the next region; then the ticket has changed and the exchange fails.
+    Job job = __atomic_load_n(&pool->job, __ATOMIC_RELAXED);
+    const void *context = __atomic_load_n(&pool->context, __ATOMIC_RELAXED);
     if (!__atomic_compare_exchange_n(&pool->ticket, &ticket, ticket + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
     job(item, context);
     __atomic_add_fetch(&pool->done, 1, __ATOMIC_SEQ_CST);
@@ -107,10 +108,10 @@ static void parallel(const Ring *ring, u32 items, Job job, const void *context) 
     for (u32 i = 0; i < items; i++) job(i, context);
     return;
   }
-  u64 region = (pool->ticket >> 32) + 1;
+  u64 region = (__atomic_load_n(&pool->ticket, __ATOMIC_RELAXED) >> 32) + 1;
   __atomic_store_n(&pool->ticket, region << 32 | CLOSED, __ATOMIC_SEQ_CST);
-  pool->job = job;
-  pool->context = context;
+  __atomic_store_n(&pool->job, job, __ATOMIC_RELAXED);
+  __atomic_store_n(&pool->context, context, __ATOMIC_RELAXED);
   __atomic_store_n(&pool->items, items, __ATOMIC_RELAXED);
   __atomic_store_n(&pool->done, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&pool->ticket, (region + 1) << 32, __ATOMIC_SEQ_CST);

@@ -123,9 +123,15 @@ function load(isa: NativeIsa | 'best'): NativeLibrary {
     copyIn: copier(library, 'uintptr_t', 'const void *'),
     copyOut: copier(library, 'void *', 'uintptr_t'),
     viewBytes: (at, sizeBytes) => koffi.view(BigInt(at), sizeBytes),
-    totalMemoryBytes: os.totalmem(),
+    totalMemoryBytes: usableMemoryBytes(os.totalmem()),
     processors: os.availableParallelism(),
   };
+}
+
+/** A container may allow less than the machine has; Node tells 0 or a huge number where there is no such limit. */
+function usableMemoryBytes(installedBytes: number): number {
+  const allowedBytes = process.constrainedMemory?.() ?? 0;
+  return allowedBytes > 0 ? Math.min(installedBytes, allowedBytes) : installedBytes;
 }
 
 const types: Record<string, string> = { v: 'void', i: 'uint32_t', p: 'uintptr_t', l: 'uint64_t' };
