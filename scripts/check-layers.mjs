@@ -17,11 +17,12 @@ const allowed = {
   'he/cleartext': ['base', 'he/ring', 'he/rlwe', 'he/scheme', 'he/ckks'],
   'he/circuits': ['base', 'he/ring', 'he/rlwe', 'he/scheme', 'he/ckks', 'he/cleartext'],
   model: ['base'],
+  privacy: ['base'],
   engine: ['base', 'he', 'model'],
   protocol: ['base'],
-  client: ['base', 'he', 'model', 'engine', 'protocol'],
-  server: ['base', 'he', 'model', 'engine', 'protocol'],
-  cli: ['base', 'he', 'model', 'engine', 'protocol', 'client', 'server'],
+  client: ['base', 'he', 'model', 'privacy', 'engine', 'protocol'],
+  server: ['base', 'he', 'model', 'privacy', 'engine', 'protocol'],
+  cli: ['base', 'he', 'model', 'privacy', 'engine', 'protocol', 'client', 'server'],
 };
 
 /** `packages/he/src/ring/x.ts` -> `he/ring`; `packages/model/src/x.ts` -> `model`. */

@@ -1,0 +1,8 @@
+export {
+  compareRatios,
+  expLowerBound,
+  largestFractionBelow,
+  logUpperBound,
+  parseEpsilon,
+  type Ratio,
+} from './exact/ratio.js';
