@@ -27,6 +27,7 @@ INLINE V constant_at(const u32 *at) { return v_load(at); }
 #define CONSTANT_WORDS 1
 INLINE V constant_at(const u32 *at) { return v_set(*at); }
 #endif
+
 typedef struct {
   u32 sources, targets;
   const Prime *source[MAX_SOURCES];
@@ -38,7 +39,6 @@ typedef struct {
 // Coefficients converted at a time: the rows of a chunk fit the first-level cache.
 #define MAX_CHUNK_WORDS ((MAX_SOURCES + 1) * 256 + 512)
 INLINE size_t chunk_length(const Conversion *c) { return c->sources < 13 ? 512 : 256; }
-
 
 INLINE u32 tile_size(u32 targets, u32 at) { return targets - at < TILE ? targets - at : TILE; }
 
@@ -77,28 +77,28 @@ static void quotient_row(const Conversion *c, const u32 *y, size_t stride, u32 *
 
 enum { STORE_LAZY = 0, STORE_FULL = 1, ADD_OLD = 2 };
 
-#define TILE_FUNCTION(T)                                                                                                  \
+#define TILE_FUNCTION(T) \
   static void tile_##T(u32 *const *out, size_t offset, const u32 *y, size_t stride, u32 rows, const u32 *constants, \
-                       const Prime **target, size_t n, int mode) {                                                                 \
-    Modulus m[T];                                                                                                         \
-    for (int t = 0; t < T; t++) m[t] = modulus(target[t]->q, target[t]->inverse);                                         \
-    for (size_t i = 0; i < n; i += LANES) {                                                                               \
-      Wide sum[T];                                                                                                        \
-      UNROLL for (int t = 0; t < T; t++) sum[t] = wide_zero();                                                            \
-      const u32 *c = constants;                                                                                           \
-      for (u32 j = 0; j < rows; j++, c += T * CONSTANT_WORDS) {                                                           \
-        V x = v_load(y + j * stride + i);                                                                          \
-        SPLIT(x)                                                                                                          \
-        UNROLL for (int t = 0; t < T; t++) sum[t] = wide_add(sum[t], PRODUCT(x, constant_at(c + t * CONSTANT_WORDS)));    \
-      }                                                                                                                   \
-      UNROLL for (int t = 0; t < T; t++) {                                                                                \
-        u32 *o = out[t] + offset + i;                                                                                     \
-        V r = montgomery_lazy(sum[t], &m[t]);                                                                             \
-        if (mode & STORE_FULL) r = reduce_once(reduce_once(r, m[t].q2), m[t].q);                                          \
-        if (mode & ADD_OLD) r = v_add(r, v_load(o));                                                                      \
-        v_store(o, r);                                                                                                    \
-      }                                                                                                                   \
-    }                                                                                                                     \
+                       const Prime **target, size_t n, int mode) { \
+    Modulus m[T]; \
+    for (int t = 0; t < T; t++) m[t] = modulus(target[t]->q, target[t]->inverse); \
+    for (size_t i = 0; i < n; i += LANES) { \
+      Wide sum[T]; \
+      UNROLL for (int t = 0; t < T; t++) sum[t] = wide_zero(); \
+      const u32 *c = constants; \
+      for (u32 j = 0; j < rows; j++, c += T * CONSTANT_WORDS) { \
+        V x = v_load(y + j * stride + i); \
+        SPLIT(x) \
+        UNROLL for (int t = 0; t < T; t++) sum[t] = wide_add(sum[t], PRODUCT(x, constant_at(c + t * CONSTANT_WORDS))); \
+      } \
+      UNROLL for (int t = 0; t < T; t++) { \
+        u32 *o = out[t] + offset + i; \
+        V r = montgomery_lazy(sum[t], &m[t]); \
+        if (mode & STORE_FULL) r = reduce_once(reduce_once(r, m[t].q2), m[t].q); \
+        if (mode & ADD_OLD) r = v_add(r, v_load(o)); \
+        v_store(o, r); \
+      } \
+    } \
   }
 #if LOG_LANES > 2
 #define SPLIT(x) V x##_odd = v_odd(x);

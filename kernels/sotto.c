@@ -110,8 +110,12 @@ EXPORT void sotto_copy(const Ring *ring, u32 *o, const u32 *a, Basis basis, u32 
   if (o != a) { RUN(copy, .o = o, .a = a); }
 }
 EXPORT void sotto_zero(const Ring *ring, u32 *o, Basis basis, u32 count) { RUN(zero, .o = o); }
-EXPORT void sotto_add(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count) { RUN(add, .o = o, .a = a, .b = b); }
-EXPORT void sotto_sub(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count) { RUN(sub, .o = o, .a = a, .b = b); }
+EXPORT void sotto_add(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count) {
+  RUN(add, .o = o, .a = a, .b = b);
+}
+EXPORT void sotto_sub(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count) {
+  RUN(sub, .o = o, .a = a, .b = b);
+}
 EXPORT void sotto_neg(const Ring *ring, u32 *o, const u32 *a, Basis basis, u32 count) { RUN(neg, .o = o, .a = a); }
 EXPORT void sotto_to_montgomery(const Ring *ring, u32 *o, const u32 *a, Basis basis, u32 count) {
   RUN(montgomery_form, .o = o, .a = a);
@@ -119,7 +123,8 @@ EXPORT void sotto_to_montgomery(const Ring *ring, u32 *o, const u32 *a, Basis ba
 EXPORT void sotto_mul(const Ring *ring, u32 *o, const u32 *a, const u32 *b, Basis basis, u32 count, int accumulate) {
   RUN(mul, .o = o, .a = a, .b = b, .accumulate = accumulate);
 }
-EXPORT void sotto_mul_const(const Ring *ring, u32 *o, const u32 *a, const u32 *constants, Basis basis, u32 count, int accumulate) {
+EXPORT void sotto_mul_const(const Ring *ring, u32 *o, const u32 *a, const u32 *constants, Basis basis, u32 count,
+                            int accumulate) {
   RUN(mul_const, .o = o, .a = a, .constants = constants, .accumulate = accumulate);
 }
 EXPORT void sotto_add_const(const Ring *ring, u32 *o, const u32 *a, const u32 *constants, Basis basis, u32 count) {
@@ -162,7 +167,8 @@ KERNEL(tensor) {
 
 // `list`: d0, d1, d2, a0, a1, b0, b1.
 EXPORT void sotto_tensor(const Ring *ring, const u64 *list, Basis basis, u32 count, int accumulate) {
-  Tensor t = {address(list, 0), address(list, 1), address(list, 2), address(list, 3), address(list, 4), address(list, 5), address(list, 6)};
+  Tensor t = {address(list, 0), address(list, 1), address(list, 2), address(list, 3),
+              address(list, 4), address(list, 5), address(list, 6)};
   RUN(tensor, .accumulate = accumulate, .more = &t);
 }
 
@@ -381,15 +387,17 @@ static void target_job(u32 item, const void *context) {
   size_t row_bytes = 4 * (size_t)job->ring->n;
   if (item >= c->targets) {
     u32 copy = item - c->targets;
-    __builtin_memcpy(row_at(job->ring, job->out, plan->copy_to[copy]), row_of(job->ring, job->x, plan->copy_from[copy]), row_bytes);
+    const u32 *source = row_of(job->ring, job->x, plan->copy_from[copy]);
+    __builtin_memcpy(row_at(job->ring, job->out, plan->copy_to[copy]), source, row_bytes);
     return;
   }
   const Prime *p = c->target[item];
   u32 *o = row_at(job->ring, job->out, plan->target_row[item]);
   if (c->sources) ntt_row(job->ring, p, o);
   else __builtin_memset(o, 0, row_bytes);
-  if (plan->kept_row[item] != NO_ROW)
-    mul_const_add_row(o, row_of(job->ring, job->x, plan->kept_row[item]), job->ring->n, plan->factor[item], plan->quotient[item], p->q);
+  if (plan->kept_row[item] == NO_ROW) return;
+  const u32 *kept = row_of(job->ring, job->x, plan->kept_row[item]);
+  mul_const_add_row(o, kept, job->ring->n, plan->factor[item], plan->quotient[item], p->q);
 }
 
 // `scratch`: one row for each source.

@@ -63,7 +63,9 @@ INLINE V v_odd(V a) { return _mm256_srli_epi64(a, 32); }
 INLINE V v_high_words(V even, V odd) { return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA); }
 INLINE V v_permute_lanes(V a, V index) { return _mm256_permutevar8x32_epi32(a, index); }
 // Whether every lane of a is below the same lane of b.
-INLINE int v_all_less(V a, V b) { return _mm256_testz_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a), _mm256_set1_epi32(-1)); }
+INLINE int v_all_less(V a, V b) {
+  return _mm256_testz_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a), _mm256_set1_epi32(-1));
+}
 
 #elif defined(__wasm_simd128__)
 #include <wasm_simd128.h>
@@ -110,10 +112,20 @@ INLINE V v_and(V a, V b) { return a & b; }
 INLINE V v_shift_left(V a, u32 bits) { return a << bits; }
 INLINE V v_shift_right(V a, u32 bits) { return a >> bits; }
 INLINE V v_add_64(V a, V b) { return (V)((V64)a + (V64)b); }
+#if __has_builtin(__builtin_shufflevector) && __has_builtin(__builtin_convertvector)
+// Forms that compilers turn into a widening multiplication and an unzip (umull, uzp on ARM).
+#define WIDEN(a, i, j) __builtin_convertvector(__builtin_shufflevector(a, a, i, j), V64)
+INLINE V v_mul_low_half(V a, V b) { return (V)(WIDEN(a, 0, 1) * WIDEN(b, 0, 1)); }
+INLINE V v_mul_high_half(V a, V b) { return (V)(WIDEN(a, 2, 3) * WIDEN(b, 2, 3)); }
+INLINE V v_high_words(V low, V high) { return __builtin_shufflevector(low, high, 1, 3, 5, 7); }
+INLINE V v_low_words(V low, V high) { return __builtin_shufflevector(low, high, 0, 2, 4, 6); }
+#else
 INLINE V v_mul_low_half(V a, V b) { return (V)((V64){a[0], a[1]} * (V64){b[0], b[1]}); }
 INLINE V v_mul_high_half(V a, V b) { return (V)((V64){a[2], a[3]} * (V64){b[2], b[3]}); }
 INLINE V v_high_words(V low, V high) { return (V){low[1], low[3], high[1], high[3]}; }
-INLINE V v_low_words(V low, V high) { return (V){low[0], low[2], high[0], high[2]}; }INLINE int v_all_less(V a, V b) { return a[0] < b[0] && a[1] < b[1] && a[2] < b[2] && a[3] < b[3]; }
+INLINE V v_low_words(V low, V high) { return (V){low[0], low[2], high[0], high[2]}; }
+#endif
+INLINE int v_all_less(V a, V b) { return a[0] < b[0] && a[1] < b[1] && a[2] < b[2] && a[3] < b[3]; }
 #endif
 
 #define LANES (1 << LOG_LANES)
