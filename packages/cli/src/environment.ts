@@ -30,7 +30,7 @@ export interface Environment {
 
 /** First C compiler that answers, as its first line of words. */
 function findCompiler(): string | null {
-  for (const name of [process.env['CC'], 'cc', 'clang', 'gcc']) {
+  for (const name of [process.env.CC, 'cc', 'clang', 'gcc']) {
     if (!name) continue;
     const result = spawnSync(name, ['--version'], { encoding: 'utf8', timeout: 10_000 });
     if (result.status === 0) return `${name}: ${result.stdout.split('\n')[0]}`;

@@ -1,5 +1,6 @@
 export { createApp } from './app.js';
 export { describeBackend } from './engine/backend.js';
+export { type MemoryForecast, serverMemoryForecast } from './engine/forecast.js';
 export type {
   BlockHooks,
   BlockResult,

@@ -16,7 +16,6 @@ import {
   EvaluationKey,
   EvaluationKeySet,
   expandCiphertext,
-  type Parameters,
   RingContext,
   serializeCiphertext,
 } from '@sotto/he/rlwe';
@@ -25,6 +24,7 @@ import { type LlamaModel, readModelFile } from '@sotto/model';
 import type { Rows } from '@sotto/protocol';
 import { openBackend } from './backend.js';
 import { ClientRefresher } from './client-refresher.js';
+import { plainBytes, serverMemoryForecast } from './forecast.js';
 import { availableMemoryBytes, requireMemory } from './memory.js';
 import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions } from './port.js';
 
@@ -162,10 +162,6 @@ class LlamaEngine implements Engine {
   }
 }
 
-/** Memory of a plaintext with rows over the moduli of a level and of key switching. */
-const plainBytes = (params: Parameters, level: number): number =>
-  4 * params.n * (params.levels[level]!.basis.length + params.special.length);
-
 function requireKey(expected: SetupKey, id: SetupKey['id'], maxLevel: number): void {
   const same =
     id.kind === expected.id.kind &&
@@ -186,8 +182,8 @@ function requireKey(expected: SetupKey, id: SetupKey['id'], maxLevel: number): v
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { weights } = await readModelFile({ model: options.modelPath });
   const setup = await makeSetup(weights, options);
-  const { parameters, keys } = setup;
-  requireMemory(keys.reduce((sum, key) => sum + key.expandedBytes, WORKING_BYTES));
+  const { parameters } = setup;
+  requireMemory(serverMemoryForecast(setup).keyMemory + WORKING_BYTES);
   const backend = openBackend(options.backend, options.threads);
   const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
   return new LlamaEngine(weights, setup, new RingContext(parameters, ring));

@@ -1,0 +1,107 @@
+import { makeSetup } from '@sotto/engine';
+import { readModelFile } from '@sotto/model';
+import { serverMemoryForecast } from '@sotto/server';
+import type { Command } from '../command.js';
+import { exitCodes } from '../exit-codes.js';
+import {
+  modelFilesOf,
+  modelOptions,
+  parameterOptions,
+  parametersOf,
+  questionOptions,
+  refreshOf,
+} from '../options.js';
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+export const command: Command = {
+  name: 'plan',
+  description:
+    'Tells how a model will run before anything is encrypted: ring, levels, refreshes, window, exact key list, bytes, memory.',
+  example: 'sotto plan --refresh client --json',
+  options: {
+    refresh: questionOptions.refresh!,
+    ...parameterOptions,
+    ...modelOptions,
+    keys: { help: 'List every key.' },
+  },
+  async run(options, output) {
+    const refresh = refreshOf(options);
+    const { name, weights } = await readModelFile(modelFilesOf(options));
+    const setup = await makeSetup(weights, { refresh, parameters: parametersOf(options) });
+    const { parameters, plan, planDigest } = setup;
+    const { security, bootstrap } = parameters;
+    const keyBytes = setup.keys.reduce((sum, key) => sum + key.wireBytes, 0);
+    const memory = serverMemoryForecast(setup);
+    const keys = setup.keys.map(({ name, maxLevel, wireBytes }) => ({ name, maxLevel, wireBytes }));
+    const report = {
+      model: name,
+      modelDigest: weights.digest,
+      planDigest,
+      refresh,
+      parameters: parameters.name,
+      ring: {
+        logN: parameters.logN,
+        logQP: Number(parameters.logQP.toFixed(1)),
+        secret: parameters.secret,
+        ephemeralWeight: bootstrap?.ephemeralWeight ?? null,
+        securityBits: security.bits,
+        securitySource: security.source,
+        warning: security.warning,
+      },
+      levels: parameters.levels.map(({ level, kind, logQ }) => ({
+        level,
+        kind,
+        logQ: Number(logQ.toFixed(1)),
+      })),
+      window: {
+        blockRows: plan.layout.blockRows,
+        publicTokens: plan.client.publicCapacity,
+        privateTokens: plan.client.privateCapacity,
+      },
+      refreshesPerBlock: plan.refreshes,
+      refreshPoints: plan.cuts,
+      degrees: plan.degrees,
+      workPerBlock: plan.block,
+      keys,
+      bytes: { keys: keyBytes, ...memory },
+    };
+    if (options.flag('json')) {
+      output.out(`${JSON.stringify(report)}\n`);
+      return exitCodes.ok;
+    }
+    const work = Object.entries(plan.block).map(([what, count]) => `${count} ${what}`);
+    const rows: [string, string][] = [
+      ['model', `${name} (${weights.digest.slice(0, 16)}...)`],
+      [
+        'parameters',
+        `${parameters.name}: N = 2^${parameters.logN}, log QP ${report.ring.logQP}, ${security.bits} bits`,
+      ],
+      ['security', `${security.source}${security.warning === null ? '' : `; ${security.warning}`}`],
+      [
+        'levels',
+        `${parameters.levels.length}, of them ${plan.topLevel - plan.bottomLevel} between two refreshes`,
+      ],
+      [
+        'window',
+        `${report.window.publicTokens} public, ${report.window.privateTokens} private and answer tokens`,
+      ],
+      [
+        'block',
+        `up to ${report.window.blockRows} tokens in one pass, ${plan.refreshes} refreshes by ${refresh}`,
+      ],
+      ['refreshes', `in every layer at: ${plan.cuts.join(', ')}`],
+      ['work', `${work.join(', ')} a block`],
+      [
+        'keys',
+        `${keys.length} keys, ${megabytes(keyBytes)} on the wire, ${megabytes(memory.keyMemory)} at the server`,
+      ],
+      ['weights', `${megabytes(memory.weightMemory)} encoded at the server`],
+    ];
+    output.out(rows.map(([what, value]) => `${what.padEnd(12)}${value}\n`).join(''));
+    if (options.flag('keys')) {
+      for (const key of keys) output.out(`  ${key.name.padEnd(22)}${megabytes(key.wireBytes)}\n`);
+    }
+    return exitCodes.ok;
+  },
+};
