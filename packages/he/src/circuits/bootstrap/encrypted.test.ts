@@ -181,6 +181,25 @@ describe('Bootstrapper', () => {
     },
   );
 
+  it('computes the same with compact diagonals in less memory', () => {
+    const stored = bootstrapper({});
+    const before = context.ring.memory().liveBytes;
+    const compact = new Bootstrapper(ev, { diagonals: 'compact' });
+    const compactBytes = context.ring.memory().liveBytes - before;
+    const again = new Bootstrapper(ev, { diagonals: 'stored' });
+    const storedBytes = context.ring.memory().liveBytes - before - compactBytes;
+    expect(compactBytes).toBeLessThan(storedBytes / 2);
+    again.release();
+    const input = encrypt(sequence(all, 6), 3);
+    const [a, b] = [stored, compact].map((boot) => {
+      const out = boot.refreshNew(input);
+      return context.ring.read(out.c0, 2 * out.basis.size * params.n);
+    });
+    expect(a.every((word, i) => word === b[i])).toBe(true);
+    compact.release();
+    expect(context.ring.memory().liveBytes).toBeLessThanOrEqual(before + 2 ** 20);
+  });
+
   it('does not drift over three refreshes and frees what it uses', async () => {
     const boot = bootstrapper({ slots: 32 });
     const z = sequence(32, 4);

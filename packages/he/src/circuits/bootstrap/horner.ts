@@ -1,11 +1,12 @@
 import { SottoError } from '@sotto/base';
-import { type CkksEvaluator, Plaintext, rotated } from '../../ckks/index.js';
+import { type CkksEvaluator, rotated } from '../../ckks/index.js';
 import { Ciphertext, type EvaluationKey, type KeySwitchPlan, type OwnedPair } from '../../rlwe/index.js';
 import type { LinearTransform } from '../../scheme/evaluator.js';
+import { type Diagonal, type DiagonalStorage, encodeDiagonal } from './diagonal.js';
 import type { BootstrapFactor } from './plan.js';
 
 /** Diagonals g*babySteps + j of one giant step; null where a diagonal is zero. */
-type GiantStep = readonly (Plaintext | null)[];
+type GiantStep = readonly (Diagonal | null)[];
 
 /**
  * A factor encoded for evaluation by Horner's rule. With S = R^stride, b baby steps and diagonals d_k,
@@ -23,7 +24,7 @@ export class HornerTransform implements LinearTransform {
   readonly giants: readonly GiantStep[];
 
   /** Encodes. The keys of `factor.rotations` at `factor.level` must be present and share a plan. */
-  constructor(ev: CkksEvaluator, factor: BootstrapFactor) {
+  constructor(ev: CkksEvaluator, factor: BootstrapFactor, storage: DiagonalStorage = 'stored') {
     const { context } = ev;
     const { level, stride, babySteps, count } = factor;
     this.level = level;
@@ -40,12 +41,8 @@ export class HornerTransform implements LinearTransform {
         Array.from({ length: babySteps }, (_, j) => {
           const diagonal = factor.matrix.diagonals.get((g * babySteps + j) * stride);
           if (diagonal === undefined) return null;
-          return new Plaintext(context, ev.encoder, rotated(diagonal, turn), {
-            level,
-            scale: this.scale,
-            purpose: 'product',
-            basis,
-          });
+          const target = { level, scale: this.scale, basis };
+          return encodeDiagonal(ev, rotated(diagonal, turn), target, storage);
         }),
       );
     }
@@ -53,11 +50,11 @@ export class HornerTransform implements LinearTransform {
   }
 
   get sizeBytes(): number {
-    return this.giants.flat().reduce((sum, plain) => sum + (plain?.sizeBytes ?? 0), 0);
+    return this.giants.flat().reduce((sum, diagonal) => sum + (diagonal?.sizeBytes ?? 0), 0);
   }
 
   release(): void {
-    for (const plain of this.giants.flat()) plain?.release();
+    for (const diagonal of this.giants.flat()) diagonal?.release();
   }
 }
 
@@ -100,9 +97,11 @@ export function hornerTransformNew(ev: CkksEvaluator, a: Ciphertext, t: HornerTr
     using sum = switcher.newPair(qp);
     using turned = switcher.newPair(qp);
     using down = context.scratch(a.basis.size);
+    const compact = Math.max(...giants.map((step) => step.filter((diagonal) => diagonal?.compact).length));
+    using expanded = context.scratch(Math.max(1, (compact > 0 ? babySteps : 0) * qp.size));
     for (let g = giants.length - 1; g >= 0; g--) {
-      const used = giants[g].flatMap((plain, j) => (plain === null ? [] : [{ plain: plain.at, j }]));
-      const plains = used.map(({ plain }) => plain);
+      const used = giants[g].flatMap((diagonal, j) => (diagonal === null ? [] : [{ diagonal, j }]));
+      const plains = used.map(({ diagonal }, i) => diagonal.at(context.row(expanded.at, i * qp.size)));
       const accumulate = g < giants.length - 1;
       if (accumulate) {
         const rotation = babySteps * stride;
@@ -140,7 +139,7 @@ function babyRotations(ev: CkksEvaluator, a: Ciphertext, t: HornerTransform): Ow
   const { context, switcher } = ev;
   const { plan, stride, level } = t;
   const qp = switcher.extendedBasis(a.basis, plan);
-  const count = Math.max(...t.giants.map((step) => step.findLastIndex((plain) => plain !== null))) + 1;
+  const count = Math.max(...t.giants.map((step) => step.findLastIndex((diagonal) => diagonal !== null))) + 1;
   using digits = switcher.decompose(a.c1, a.basis, plan);
   using work = switcher.newPair(qp);
   return Array.from({ length: count }, (_, j) => {
