@@ -46,16 +46,22 @@ function findCompiler() {
   return null;
 }
 
-function digest(compiler) {
-  const hash = createHash('sha256').update(
-    JSON.stringify([compiler, common, isas, process.platform, process.arch]),
-  );
+function digest() {
+  const hash = createHash('sha256').update(JSON.stringify([common, isas, process.platform, process.arch]));
   for (const file of readdirSync(sources)
     .filter((name) => /\.[ch]$/.test(name))
     .sort()) {
     hash.update(file).update(readFileSync(join(sources, file)));
   }
   return hash.digest('hex');
+}
+
+function readManifest() {
+  try {
+    return JSON.parse(readFileSync(join(target, 'manifest.json'), 'utf8'));
+  } catch {
+    return null;
+  }
 }
 
 function compile(compiler, isa, out) {
@@ -75,14 +81,19 @@ function compile(compiler, isa, out) {
 async function main() {
   if (process.platform === 'win32') return 'native kernels: not built on Windows; WebAssembly is used';
   const compiler = findCompiler();
-  if (compiler === null) return 'native kernels: no C compiler found; WebAssembly is used';
-  const manifest = join(target, 'manifest.json');
-  const wanted = digest(compiler);
-  if (existsSync(manifest)) {
-    const built = JSON.parse(readFileSync(manifest, 'utf8'));
-    if (built.digest === wanted && built.libraries.every((name) => existsSync(join(target, name)))) {
-      return `native kernels: up to date (${built.libraries.length} libraries)`;
-    }
+  const wanted = digest();
+  const built = readManifest();
+  const current =
+    built !== null &&
+    built.digest === wanted &&
+    built.libraries.every((name) => existsSync(join(target, name)));
+  if (current && (compiler === null || built.compiler === compiler.version)) {
+    return `native kernels: up to date (${built.libraries.length} libraries)`;
+  }
+  if (compiler === null) {
+    // Libraries of other sources must not serve these.
+    rmSync(target, { recursive: true, force: true });
+    return 'native kernels: no C compiler found; WebAssembly is used';
   }
   mkdirSync(target, { recursive: true });
   const work = mkdtempSync(join(target, 'work-'));
@@ -93,25 +104,22 @@ async function main() {
     );
     const libraries = [];
     for (const { isa, failure } of results) {
-      if (failure !== null) continue;
       const name = `libsotto-${isa}.${extension}`;
-      renameSync(join(work, isa), join(target, name));
-      libraries.push(name);
+      if (failure === null) {
+        renameSync(join(work, isa), join(target, name));
+        libraries.push(name);
+      } else rmSync(join(target, name), { force: true });
     }
+    const manifest = JSON.stringify({ digest: wanted, compiler: compiler.version, libraries });
+    writeFileSync(join(work, 'manifest.json'), manifest);
+    renameSync(join(work, 'manifest.json'), join(target, 'manifest.json'));
+    const done = results.filter(({ failure }) => failure === null).map(({ isa }) => isa);
     const failures = results.filter(({ failure }) => failure !== null);
     const failed = failures.map(({ isa, failure }) => `; ${isa} failed: ${failure}`).join('');
-    if (failures.length === 0) {
-      writeFileSync(
-        join(work, 'manifest.json'),
-        JSON.stringify({ digest: wanted, compiler: compiler.version, libraries }),
-      );
-      renameSync(join(work, 'manifest.json'), manifest);
-    }
-    const built = results.filter(({ failure }) => failure === null).map(({ isa }) => isa);
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     const made =
-      built.length > 0
-        ? `built ${built.join(', ')} with ${compiler.command} in ${seconds} s`
+      done.length > 0
+        ? `built ${done.join(', ')} with ${compiler.command} in ${seconds} s`
         : 'not built; WebAssembly is used';
     return `native kernels: ${made}${failed}`;
   } finally {

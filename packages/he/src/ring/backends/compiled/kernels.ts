@@ -1,3 +1,4 @@
+import { SottoError } from '@sotto/base';
 import type { Basis, Ptr, RingOptions } from '../../backend.js';
 import { rootOfUnity } from '../../primes.js';
 import { type Kernels, MAX_DIVIDE_PRIMES } from '../checked-ring.js';
@@ -124,14 +125,18 @@ export class CompiledKernels implements Kernels {
 
   mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void {
     const { at, size } = this.#bases[basis.id]!;
-    const terms = a.map((x, i) => [x, bMontgomery[i]!] as const);
+    const terms = a.length;
+    const stage = this.#machine.view(this.#stage, this.#checkStage(4 * terms));
     // A long sum writes its output after every SUM_TERMS terms: those that read the output must come first.
-    if (terms.length > SUM_TERMS) {
-      const readsOutput = (term: readonly [Ptr, Ptr]) => term.includes(out);
-      terms.sort((x, y) => Number(readsOutput(y)) - Number(readsOutput(x)));
+    let first = 0;
+    let last = terms;
+    for (let i = 0; i < terms; i++) {
+      const early = terms <= SUM_TERMS || a[i] === out || bMontgomery[i] === out;
+      const place = early ? first++ : --last;
+      putAddress(stage, 2 * place, a[i]!);
+      putAddress(stage, 2 * place + 1, bMontgomery[i]!);
     }
-    const list = this.#stageAddresses(terms.flat());
-    this.#functions.sotto_mul_sum(this.#ring, out, list, terms.length, at, size, Number(accumulate));
+    this.#functions.sotto_mul_sum(this.#ring, out, this.#stage, terms, at, size, Number(accumulate));
   }
 
   mulConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
@@ -281,12 +286,25 @@ export class CompiledKernels implements Kernels {
   }
 
   #stageAddresses(addresses: readonly Ptr[]): number {
-    if (2 * addresses.length > STAGE_WORDS) throw new RangeError('Too many addresses in one kernel call.');
-    const view = this.#machine.view(this.#stage, 2 * addresses.length);
-    for (let i = 0; i < addresses.length; i++) {
-      view[2 * i] = addresses[i]!;
-      view[2 * i + 1] = Math.floor(addresses[i]! / 2 ** 32);
-    }
+    const view = this.#machine.view(this.#stage, this.#checkStage(2 * addresses.length));
+    for (let i = 0; i < addresses.length; i++) putAddress(view, i, addresses[i]!);
     return this.#stage;
   }
+
+  #checkStage(words: number): number {
+    if (words > STAGE_WORDS) {
+      throw new SottoError('Too many operands in one kernel call.', {
+        code: 'HE_RING_ARGUMENT',
+        facts: { words, most: STAGE_WORDS },
+        fix: 'Split the sum and accumulate.',
+      });
+    }
+    return words;
+  }
+}
+
+/** Addresses are 64-bit in lists on every machine. */
+function putAddress(list: Uint32Array, at: number, address: Ptr): void {
+  list[2 * at] = address;
+  list[2 * at + 1] = Math.floor(address / 2 ** 32);
 }
