@@ -45,43 +45,38 @@ const fields = [
 ];
 
 describe('sotto demo', () => {
-  it.each(['client', 'bootstrap'])('answers as the clear model does, refreshed by %s', async (refresh) => {
-    const { code, out, err } = await sotto(
-      ...[
-        'demo',
-        '--params',
-        'insecure-toy',
-        '--refresh',
+  it.each([
+    { refresh: 'client', privateText: 'a little girl named Lily', tokens: 2, answer: '. She' },
+    { refresh: 'bootstrap', privateText: 'a little', tokens: 1, answer: ' g' },
+  ])(
+    'answers as the clear model does, refreshed by $refresh',
+    async ({ refresh, privateText, tokens, answer }) => {
+      const { code, out, err } = await sotto(
+        ...['demo', '--params', 'insecure-toy', '--refresh', refresh, '--tokens', String(tokens), '--json'],
+        ...['--public', 'Once upon a time, there was', '--private', privateText],
+      );
+      expect(code, err).toBe(0);
+      const report = JSON.parse(out.trim().split('\n').at(-1)!);
+      expect(Object.keys(report)).toEqual(fields);
+      expect(report).toMatchObject({
+        mode: 'fhe',
         refresh,
-        '--tokens',
-        '2',
-        '--threads',
-        '2',
-        '--json',
-      ],
-      ...['--public', 'Once upon a time, there was', '--private', 'a little girl named Lily'],
-    );
-    expect(code, err).toBe(0);
-    const report = JSON.parse(out.trim().split('\n').at(-1)!);
-    expect(Object.keys(report)).toEqual(fields);
-    expect(report).toMatchObject({
-      mode: 'fhe',
-      refresh,
-      model: 'stories260K',
-      answer: '. She',
-      clearAnswer: '. She',
-    });
-    expect(report.tokens).toEqual(report.clearTokens);
-    expect(report.logitsRmsError).toBeGreaterThan(0);
-    expect(report.logitsRmsError).toBeLessThan(0.05);
-    expect(report.ring.securityBits).toBeLessThan(128);
-    expect(report.bootstraps > 0).toBe(refresh === 'bootstrap');
-    expect(report.seconds.perToken).toHaveLength(1);
-    expect(report.bytes.keysUp).toBeGreaterThan(1e6);
-    expect(err).toMatch(/encrypted {2}Once upon a time, there was \[a little girl named Lily\]\. She/);
-    expect(err).toMatch(/server saw/);
-    expect(err).toMatch(/layer \d/);
-  });
+        model: 'stories260K',
+        answer,
+        clearAnswer: answer,
+      });
+      expect(report.tokens).toEqual(report.clearTokens);
+      expect(report.logitsRmsError).toBeGreaterThan(0);
+      expect(report.logitsRmsError).toBeLessThan(0.05);
+      expect(report.ring.securityBits).toBeLessThan(128);
+      expect(report.bootstraps > 0).toBe(refresh === 'bootstrap');
+      expect(report.seconds.perToken).toHaveLength(tokens - 1);
+      expect(report.bytes.keysUp).toBeGreaterThan(1e6);
+      expect(err).toContain(`encrypted  Once upon a time, there was [${privateText}]${answer}`);
+      expect(err).toMatch(/server saw/);
+      expect(err).toMatch(/layer \d/);
+    },
+  );
 
   it('stops with typed errors on prompts that cannot be asked', async () => {
     const ask = (...args: string[]) =>

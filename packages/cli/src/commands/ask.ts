@@ -1,4 +1,4 @@
-import { loadLocalModel, Session } from '@sotto/client';
+import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
 import { printAnswer } from '../answer.js';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
@@ -35,6 +35,9 @@ export const command: Command = {
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
     const privateText = await privateTextOf(options);
     const model = await loadLocalModel(modelFilesOf(options));
+    const publicText = options.text('public') ?? '';
+    // A prompt that cannot be asked is refused before keys are made for it.
+    tokenizePrompt(model.tokenizer, publicText, privateText);
     const progress = new ProgressRenderer(output.err, output.interactive);
     const session = await Session.connect(options.required('server'), {
       model,
@@ -46,7 +49,6 @@ export const command: Command = {
     });
     try {
       progress.clear();
-      const publicText = options.text('public') ?? '';
       const question = { publicText, privateText, maxTokens, compare: options.flag('compare') };
       const answer = await printAnswer(session, question, output, progress);
       output.out(

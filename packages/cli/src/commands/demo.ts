@@ -1,5 +1,5 @@
 import { SottoError } from '@sotto/base';
-import { loadLocalModel, Session } from '@sotto/client';
+import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
 import { type Answer, printAnswer } from '../answer.js';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
@@ -56,6 +56,8 @@ export const command: Command = {
     const privateText = await privateTextOf(options, DEFAULT_PRIVATE);
     const files = modelFilesOf(options);
     const model = await loadLocalModel(files);
+    // A prompt that cannot be asked is refused before anything is started.
+    tokenizePrompt(model.tokenizer, publicText, privateText);
     const parameters = parametersOf(options);
     if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
     const server = await startServerProcess([
