@@ -60,7 +60,10 @@ static inline u32 pow_mod(u32 base, u32 exponent, u32 q) {
 static inline u32 inv_mod(u32 a, u32 q) { return pow_mod(a % q, q - 2, q); }
 
 static inline u32 bit_reverse(u32 x, u32 bits) {
-  u32 r = 0;
-  for (u32 i = 0; i < bits; i++, x >>= 1) r = r << 1 | (x & 1);
-  return r;
+  x = x >> 16 | x << 16;
+  x = (x & 0xff00ff00u) >> 8 | (x & 0x00ff00ffu) << 8;
+  x = (x & 0xf0f0f0f0u) >> 4 | (x & 0x0f0f0f0fu) << 4;
+  x = (x & 0xccccccccu) >> 2 | (x & 0x33333333u) << 2;
+  x = (x & 0xaaaaaaaau) >> 1 | (x & 0x55555555u) << 1;
+  return bits ? x >> (32 - bits) : 0;
 }

@@ -63,6 +63,7 @@ export interface Ring {
   /** Memory for `rows` rows of N words, not cleared. */
   alloc(rows: number): Ptr;
   free(at: Ptr): void;
+  /** Polynomials only; tables and scratch of the backend are not counted. */
   memory(): MemoryUse;
   write(at: Ptr, words: Uint32Array): void;
   /** A copy of `count` words. */
@@ -115,12 +116,13 @@ export interface Ring {
   /**
    * Basis extension: the centred representative of x mod prod(from), reduced modulo every prime of `to`.
    * NTT form in and out; `from` has at most 16 primes; rows of `to` that are in `from` are copied.
-   * The centred lift uses a floating quotient: a value within 2^-20 of +-Q/2 may come out Q away.
+   * The centred lift uses an approximate quotient: a value within 2^-20*Q of +-Q/2 may come out Q away. No overlap of `out` and `x`.
    */
   extend(out: Ptr, to: Basis, x: Ptr, from: Basis): void;
   /**
    * Rational division: round(x * prod(E) / prod(D)) with D = from \ to and E = to \ from, error at most 1 unit.
    * Rescaling (E may be empty) and the division by P that ends a key switch are both this. NTT form in and out; |D| <= 24.
+   * No overlap of `out` and `x`.
    */
   divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void;
   /**
