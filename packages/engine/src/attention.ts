@@ -27,6 +27,13 @@ function route<C extends object>(s: LayerScope<C>, joint: C, what: Routed): C {
   return out;
 }
 
+/** Half of the values at visible private keys, zero elsewhere. 1 level. */
+function halfVisible<C extends object>(s: LayerScope<C>, a: C): C {
+  const { m, layout, block, plains, model } = s;
+  const build = (): SlotVector => causalMask(layout, model.config, block);
+  return m.ev.mulPlainNew(a, plains.factor(`${block.id}/causal`, build, m.level(a)));
+}
+
 /** Rows of the block into their columns, broadcast over the rows. 1 level. */
 function spreadRows<C extends object>(s: LayerScope<C>, a: C, what: 'keyValue' | 'norm'): C {
   const { m, layout, block, plains, model } = s;
@@ -53,12 +60,7 @@ export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
     const norm = append(s.past?.norm, spreadRows(s, row, 'norm'));
 
     const dot = sumSlots(ev, m.mul(query, keyValue), layout.pairs, pairStride(layout));
-    const causal = plains.factor(
-      `${block.id}/causal`,
-      () => causalMask(layout, model.config, block),
-      m.level(dot),
-    );
-    const own = m.mul(m.mul(ev.mulPlainNew(dot, causal), row), norm);
+    const own = m.mul(m.mul(halfVisible(s, dot), row), norm);
 
     const visible = plains.factor(
       `${block.id}/visible`,
@@ -118,12 +120,13 @@ export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: Ca
     // Newton: g (2 - s g) squares the relative error.
     const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
 
-    const everyPair = sumSlots(ev, weights, layout.pairs, pairStride(layout));
+    // Exactly zero at invisible keys, whatever the exponential left there.
+    const everyPair = sumSlots(ev, halfVisible(s, weights), layout.pairs, pairStride(layout));
     const half = -2 * quarterStride(layout);
     const own = m.mul(ev.rotateNew(m.mul(everyPair, cache.norm), half), cache.keyValue);
     const context = publicValues(model, layout, s.context, index);
     const open = m.map(weights, (level) => plains.map(context, level));
-    const total = sumSlots(ev, m.add(own, open), layout.columns, columnStride(layout));
+    const total = sumSlots(ev, m.add(ev.addNew(own, own), open), layout.columns, columnStride(layout));
     const average = m.mul(total, inverse);
 
     const output = attentionOutput(model, layout, index, p);

@@ -17,6 +17,8 @@ const guards = {
   magnitude: 1.3,
   scoreLow: 1.15,
   scoreHigh: 1.25,
+  /** Least distance from the highest score to the bottom of the window, where invisible keys are put. */
+  scoreSpan: 20,
   logSumHigh: 1.5,
   /** Share of (row, head) pairs that may lie under the low end of a sum: an inverse stays finite there. */
   lowTail: 1e-4,
@@ -245,7 +247,7 @@ export function calibrate(model: LlamaModel, options: CalibrateOptions): Calibra
       feedForwardMeanSquare: widened(ranges.feedForwardMeanSquare, guards.meanSquare),
       ...shifts[layer]!,
       score: [
-        Math.min(ranges.score.low * guards.scoreLow, ranges.score.low - 2),
+        Math.min(ranges.score.low * guards.scoreLow, ranges.score.high - guards.scoreSpan),
         ranges.score.high + guards.scoreHigh,
       ],
       logSum: [lowEnd(logSums[layer]!), highEnd(logSums[layer]!) + guards.logSumHigh],

@@ -1,25 +1,244 @@
-import { CleartextRefresher, createCleartextEvaluator } from '@sotto/he/cleartext';
-import { forward, KvCache } from '@sotto/model';
-import { expect, test } from 'vitest';
-import { EncryptedTransformer, embedRows, makePlan, readHidden, tinyTestModel } from './index.js';
+import type { SottoError } from '@sotto/base';
+import { type CleartextEvaluator, CleartextRefresher, createCleartextEvaluator } from '@sotto/he/cleartext';
+import { forward, KvCache, type LlamaConfig } from '@sotto/model';
+import { describe, expect, test } from 'vitest';
+import {
+  type Conversation,
+  EncryptedTransformer,
+  embedRows,
+  type ForwardOptions,
+  makePlan,
+  type PlanOptions,
+  readHidden,
+  tinyTestModel,
+} from './index.js';
 
-test('tiny', async () => {
-  const { model, calibration } = tinyTestModel(1);
-  const plan = await makePlan(model, calibration, { slots: 1024, topLevel: 12, blockRows: 4 });
-  console.log(JSON.stringify({ ...plan, polynomials: plan.polynomials.map((p) => p.errors) }, null, 1));
-  const evaluator = createCleartextEvaluator({ slots: 1024, levels: 12, logScale: 40 });
-  const refresher = new CleartextRefresher(evaluator, {});
-  const t = new EncryptedTransformer({ model, calibration, plan, evaluator, refresher });
-  const talk = t.conversation([1, 5, 7]);
-  const tokens = [4, 9, 11, 3];
-  const want = forward(model, [1, 5, 7, ...tokens], new KvCache(2)).hidden.slice(3);
-  const out = await t.forward(talk, evaluator.fromSlots(embedRows(model, plan.client, tokens)), 4);
-  const got = readHidden(plan.client, evaluator.toSlots(out), 4);
-  for (let r = 0; r < 4; r++)
-    console.log(
-      Array.from(got[r])
-        .map((x, i) => `${x.toFixed(4)}/${want[r][i].toFixed(4)}`)
-        .join(' '),
-    );
-  expect(refresher.count).toBe(plan.refreshes);
+async function bench(options: Partial<PlanOptions> = {}, shape: Partial<LlamaConfig> = {}, noise = false) {
+  const { model, calibration } = tinyTestModel(1, shape);
+  const settings = { slots: 1024, topLevel: 12, blockRows: 4, ...options };
+  const plan = await makePlan(model, calibration, settings);
+  const evaluator = createCleartextEvaluator({
+    slots: settings.slots,
+    levels: settings.topLevel,
+    logScale: 40,
+    ...(noise ? { noise: {} } : {}),
+  });
+  const refresher = new CleartextRefresher(evaluator, { bits: 20 });
+  const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator, refresher });
+  type Talk = Conversation<ReturnType<CleartextEvaluator['fromSlots']>>;
+  const pass = async (talk: Talk, tokens: readonly number[], extra: ForwardOptions = {}) => {
+    const input = evaluator.fromSlots(embedRows(model, plan.client, tokens), plan.client.inputLevel);
+    const out = await transformer.forward(talk, input, tokens.length, extra);
+    return readHidden(plan.client, evaluator.toSlots(out), tokens.length);
+  };
+  const oracle = (tokens: readonly number[]) =>
+    forward(model, tokens, new KvCache(model.config.layerCount)).hidden;
+  return { model, plan, evaluator, refresher, transformer, pass, oracle };
+}
+
+function difference(a: readonly Float64Array[], b: readonly Float64Array[]): number {
+  expect(a.length).toBe(b.length);
+  let worst = 0;
+  a.forEach((row, r) => {
+    row.forEach((value, i) => {
+      worst = Math.max(worst, Math.abs(value - b[r]![i]!));
+    });
+  });
+  return worst;
+}
+
+const open = [1, 5, 7];
+const secret = [4, 9, 11, 3];
+
+describe('a block equals the clear transformer', () => {
+  test.each([
+    ['grouped keys', {}, {}],
+    ['one key head for each head', {}, { kvHeadCount: 2 }],
+    ['three heads of three pairs', { slots: 2048 }, { dim: 18, headCount: 3, kvHeadCount: 3, hiddenDim: 27 }],
+    ['one row a block', { blockRows: 1 }, {}],
+    ['eight rows a block', { slots: 2048, blockRows: 8 }, {}],
+    ['nine levels', { topLevel: 9 }, {}],
+    ['ten levels', { topLevel: 10 }, {}],
+    ['fourteen levels', { topLevel: 14 }, {}],
+    ['one layer', {}, { layerCount: 1 }],
+  ])('%s', async (_, options, shape) => {
+    const { transformer, pass, oracle, refresher, plan } = await bench(options, shape);
+    const rows = Math.min(secret.length, plan.layout.blockRows);
+    const got = await pass(transformer.conversation(open), secret.slice(0, rows));
+    expect(difference(got, oracle([...open, ...secret.slice(0, rows)]).slice(3))).toBeLessThan(5e-3);
+    expect(refresher.count).toBe(plan.refreshes);
+    // Scaled states fit a refresh without loss.
+    expect(refresher.largest).toBeLessThan(1.2);
+  });
+
+  test('with the noise of a real scheme', async () => {
+    const { transformer, pass, oracle } = await bench({}, {}, true);
+    const got = await pass(transformer.conversation(open), secret);
+    const off = difference(got, oracle([...open, ...secret]).slice(3));
+    expect(off).toBeGreaterThan(1e-7);
+    expect(off).toBeLessThan(5e-3);
+  });
+});
+
+describe('blocks in sequence', () => {
+  test('every split of the private part gives the same rows', async () => {
+    const { transformer, pass, oracle } = await bench();
+    const tokens = [...secret, 2, 8, 6];
+    const want = oracle([...open, ...tokens]).slice(3);
+    for (const split of [
+      [1, 1, 1, 1, 1, 1, 1],
+      [4, 3],
+      [3, 4],
+      [2, 4, 1],
+      [1, 4, 2],
+    ]) {
+      const talk = transformer.conversation(open);
+      const got: Float64Array[] = [];
+      for (const rows of split) got.push(...(await pass(talk, tokens.slice(got.length, got.length + rows))));
+      expect(difference(got, want)).toBeLessThan(5e-3);
+      expect(talk.cache.length).toBe(7);
+      talk.cache.dispose();
+    }
+  });
+
+  test('every split into public and private part gives the same rows', async () => {
+    const { transformer, pass, oracle } = await bench();
+    const tokens = [...open, ...secret];
+    const want = oracle(tokens);
+    for (let split = 3; split < tokens.length; split++) {
+      const got = await pass(transformer.conversation(tokens.slice(0, split)), tokens.slice(split));
+      expect(difference(got, want.slice(split))).toBeLessThan(5e-3);
+    }
+  });
+
+  test('a later token never changes an earlier row', async () => {
+    const { transformer, pass } = await bench();
+    const before = await pass(transformer.conversation(open), secret);
+    const after = await pass(transformer.conversation(open), [...secret.slice(0, 3), 20]);
+    expect(difference(before.slice(0, 3), after.slice(0, 3))).toBe(0);
+    expect(difference(before.slice(3), after.slice(3))).toBeGreaterThan(0.1);
+  });
+
+  test('dropped positions are forgotten', async () => {
+    const { transformer, pass, oracle } = await bench();
+    const talk = transformer.conversation(open);
+    await pass(talk, secret);
+    talk.cache.drop(2);
+    const got = await pass(talk, [7, 2]);
+    expect(difference(got, oracle([...open, 4, 9, 7, 2]).slice(5))).toBeLessThan(5e-3);
+    expect(() => talk.cache.drop(5)).toThrow(/KV_CACHE_UNDERFLOW/);
+  });
+
+  test('rotary angles hold far from the start', async () => {
+    const shape = { contextLength: 520, layerCount: 1 };
+    const { transformer, pass, oracle } = await bench({ slots: 2048, blockRows: 1 }, shape);
+    const tokens = Array.from({ length: 512 }, (_, i) => (i === 0 ? 1 : 3 + ((7 * i) % 20)));
+    const got = await pass(transformer.conversation(tokens.slice(0, 511)), tokens.slice(511));
+    // Long rows leave the windows measured on short texts a little.
+    expect(difference(got, oracle(tokens).slice(511))).toBeLessThan(0.05);
+  });
+});
+
+describe('what goes wrong has a name', () => {
+  test('a conversation that outgrows its plan', async () => {
+    const { transformer, pass, plan } = await bench({ privateTokens: 6 });
+    const talk = transformer.conversation(open);
+    await pass(talk, secret);
+    await expect(pass(talk, secret)).rejects.toThrow(/PLAN_WINDOW_EXCEEDED/);
+    expect(talk.cache.length).toBe(4);
+    await expect(pass(talk, secret.slice(0, 2))).resolves.toHaveLength(2);
+    const long = [1, ...Array.from({ length: plan.layout.publicCapacity }, () => 5)];
+    expect(() => transformer.conversation(long)).toThrow(/PLAN_WINDOW_EXCEEDED/);
+    expect(() => transformer.conversation([5])).toThrow(/PUBLIC_PREFIX_INVALID/);
+    expect(() => transformer.conversation([])).toThrow(/PUBLIC_PREFIX_INVALID/);
+  });
+
+  test('too many rows, wrong plan, wrong levels', async () => {
+    const { transformer, pass, plan, evaluator, model } = await bench();
+    const talk = transformer.conversation(open);
+    await expect(pass(talk, [...secret, 5])).rejects.toThrow(/ENGINE_BLOCK_ROWS/);
+    const other = createCleartextEvaluator({ slots: 2048, levels: 12, logScale: 40 });
+    const { calibration } = tinyTestModel(1);
+    const make = (e: CleartextEvaluator, options = {}) =>
+      new EncryptedTransformer({
+        model,
+        calibration,
+        plan,
+        evaluator: e,
+        refresher: new CleartextRefresher(e, options),
+      });
+    expect(() => make(other)).toThrow(/PLAN_MISMATCH/);
+    expect(() => make(evaluator, { outputLevel: 11 })).toThrow(/PLAN_MISMATCH/);
+    expect(() => make(evaluator, { inputLevel: 1 })).toThrow(/PLAN_MISMATCH/);
+  });
+
+  test('a stopped pass leaves the conversation as it was', async () => {
+    const { transformer, pass, oracle } = await bench();
+    const talk = transformer.conversation(open);
+    const stop = new AbortController();
+    let seen = 0;
+    const stopping = pass(talk, secret, {
+      signal: stop.signal,
+      progress: () => {
+        if (++seen === 12) stop.abort();
+      },
+    });
+    await expect(stopping).rejects.toMatchObject({
+      code: 'ENGINE_ABORTED',
+      retryable: true,
+    } satisfies Partial<SottoError>);
+    const got = await pass(talk, secret);
+    expect(difference(got, oracle([...open, ...secret]).slice(3))).toBeLessThan(5e-3);
+  });
+
+  test('progress reaches its total', async () => {
+    const { transformer, pass } = await bench();
+    let last = { done: 0, total: 1 };
+    await pass(transformer.conversation(open), secret, {
+      progress: (event) => {
+        last = event;
+      },
+    });
+    expect(last.done).toBe(last.total);
+  });
+
+  test('an input beyond the calibrated range is an error, not an answer', async () => {
+    const { transformer, evaluator, model, plan } = await bench({}, {}, true);
+    const { re } = embedRows(model, plan.client, secret);
+    const wild = { re: re.map((value) => 1.7 * value), im: null };
+    const outcome = async () => {
+      const out = await transformer.forward(
+        transformer.conversation(open),
+        evaluator.fromSlots(wild, plan.client.inputLevel),
+        4,
+      );
+      return readHidden(plan.client, evaluator.toSlots(out), 4);
+    };
+    await expect(outcome()).rejects.toThrow(/ENGINE_OUTPUT_ESCAPED|HE_REFRESH_RANGE/);
+  });
+});
+
+test('encoded weights stay within their budget and do not change the result', async () => {
+  const { model, plan, evaluator, refresher, pass, transformer } = await bench();
+  const { calibration } = tinyTestModel(1);
+  const small = new EncryptedTransformer({
+    model,
+    calibration,
+    plan,
+    evaluator,
+    refresher,
+    weightCacheBytes: 40,
+    plainBytes: () => 1,
+  });
+  const input = evaluator.fromSlots(embedRows(model, plan.client, secret), plan.client.inputLevel);
+  const out = await small.forward(small.conversation(open), input, 4);
+  const want = await pass(transformer.conversation(open), secret);
+  expect(difference(readHidden(plan.client, evaluator.toSlots(out), 4), want)).toBe(0);
+  expect(small.plains.sizeBytes).toBeLessThanOrEqual(40);
+  const before = transformer.plains.encodings;
+  await pass(transformer.conversation(open), secret);
+  // Only masks and maps of the block are made again.
+  expect(transformer.plains.encodings - before).toBeLessThan(before / 3);
+  transformer.dispose();
+  expect(transformer.plains.sizeBytes).toBe(0);
 });

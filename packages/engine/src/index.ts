@@ -1,3 +1,4 @@
+export { type Agreement, type CleartextBench, logitsOf, measureAgreement } from './agreement.js';
 export { type CalibrateOptions, calibrate, sampleTexts } from './calibrate.js';
 export {
   type Calibration,

@@ -105,11 +105,9 @@ export class PlainCache<C> {
     for (const [key, entry] of this.#entries) if (key.startsWith(prefix)) this.#drop(key, entry);
   }
 
-  /** Level and number of plaintexts of every entry whose name does not start with `exceptPrefix`. */
-  contents(exceptPrefix: string): { level: number; count: number }[] {
-    return [...this.#entries]
-      .filter(([key]) => !key.startsWith(exceptPrefix))
-      .map(([, { level, count }]) => ({ level, count }));
+  /** Level and number of plaintexts of every entry. */
+  contents(): { level: number; count: number }[] {
+    return [...this.#entries.values()].map(({ level, count }) => ({ level, count }));
   }
 
   dispose(): void {

@@ -36,9 +36,9 @@ export interface Plan {
   readonly polynomials: readonly LayerPolynomials[];
   readonly client: ClientPlan;
   readonly keys: EvaluationKeyNeeds;
-  /** Work of a full block with past and public keys. */
+  /** Work of a full block once weights and public keys are encoded. */
   readonly block: WorkCounts;
-  /** Encoded plaintexts that stay from block to block, by level. */
+  /** Encoded plaintexts that stay from block to block, public keys included, by level. */
   readonly weights: readonly { readonly level: number; readonly count: number }[];
 }
 
@@ -98,7 +98,8 @@ function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
       }
       return layout;
     } catch (error) {
-      problem ??= error;
+      if (problem === undefined || (SottoError.is(error) && error.code === 'PLAN_WINDOW_EXCEEDED'))
+        problem = error;
     }
   }
   throw (
@@ -187,9 +188,10 @@ export async function makePlan(
   let problem: unknown;
   // Low starts make cheap operations; but what waits for a later stretch may need the higher ones.
   for (const normRide of rides) {
-    for (const startLevels of [trimmed, {}]) {
+    for (const startLevels of [trimmed, {}] as Plan['startLevels'][]) {
       try {
-        return await withDryRun(model, calibration, { ...base, normRide, startLevels });
+        const client = { ...base.client, inputLevel: startLevels.start ?? topLevel };
+        return await withDryRun(model, calibration, { ...base, normRide, startLevels, client });
       } catch (error) {
         if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
         problem ??= error;
@@ -210,25 +212,14 @@ async function withDryRun(model: LlamaModel, calibration: Calibration, plan: Pla
   const refresher = new DryRunRefresher(ev, topLevel, bottomLevel);
   const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator: ev, refresher });
   const session = transformer.dryConversation();
-  // Two blocks, so that the second meets a cache; both are full where the columns allow it.
-  await transformer.forward(
-    session,
-    { level: topLevel },
-    Math.max(1, layout.privateColumns - layout.blockRows > 0 ? layout.blockRows : layout.blockRows - 1),
-  );
-  const before = { ...ev.counts };
-  await transformer.forward(
-    session,
-    { level: topLevel },
-    Math.max(1, Math.min(layout.blockRows, session.cache.remaining)),
-  );
-  const block = Object.fromEntries(
-    Object.entries(ev.counts).map(([name, count]) => [name, count - before[name as keyof WorkCounts]]),
-  ) as unknown as WorkCounts;
+  // A full first block uses every key; earlier private positions only add to it.
+  await transformer.forward(session, { level: plan.client.inputLevel }, layout.blockRows);
   const weights = new Map<number, number>();
-  for (const { level, count } of transformer.plains.contents('block/')) {
+  for (const { level, count } of transformer.plains.contents()) {
     weights.set(level, (weights.get(level) ?? 0) + count);
   }
+  const kept = [...weights.values()].reduce((sum, count) => sum + count, 0);
+  const block: WorkCounts = { ...ev.counts, encodings: ev.counts.encodings - kept };
   return {
     ...plan,
     keys: {

@@ -130,7 +130,11 @@ function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Deg
   const factor = Math.sqrt(squareScale / 2) / sumScale;
   const lastInverse = inversePolynomial([squareLow, squareHigh], degrees.lastInverse);
 
-  const siluSeries = fitChebyshev((v) => silu(v * c.gate) / c.gate, [-1, 1], degrees.silu);
+  // SiLU is x/2 plus an even function: half of the terms vanish.
+  const scaledSilu = (v: number): number => silu(v * c.gate) / c.gate;
+  const evenDegree = degrees.silu - (degrees.silu % 2);
+  const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even' });
+  const siluSeries = { ...even, coefficients: even.coefficients.map((x, n) => (n === 1 ? 0.5 : x)) };
   return {
     attentionNorm,
     feedForwardNorm,
@@ -149,7 +153,7 @@ function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Deg
       exp: root * maxError(expSeries, exp, expWeight),
       inverse: inverse.error,
       lastInverse: lastInverse.error ** 2,
-      silu: maxError(siluSeries, (v) => silu(v * c.gate) / c.gate) * c.gate,
+      silu: maxError(siluSeries, scaledSilu) * c.gate,
     },
   };
 }

@@ -1,4 +1,11 @@
-import { type LlamaConfig, type LlamaModel, readLlama2c, SeededRandom, writeLlama2c } from '@sotto/model';
+import {
+  BOS_TOKEN,
+  type LlamaConfig,
+  type LlamaModel,
+  readLlama2c,
+  SeededRandom,
+  writeLlama2c,
+} from '@sotto/model';
 import { calibrate } from './calibrate.js';
 import type { Calibration } from './calibration.js';
 
@@ -48,5 +55,11 @@ export function tinyTestModel(
     head: embedding,
   });
   const model = readLlama2c(file);
-  return { model, calibration: calibrate(model, { texts: 24, tokens: 32, seed }) };
+  // A random model is asked about any tokens, not about its own text.
+  const length = Math.min(32, config.contextLength);
+  const extra = Array.from({ length: 64 }, () => [
+    BOS_TOKEN,
+    ...Array.from({ length: length - 1 }, () => 3 + Math.floor(random.next() * (config.vocabSize - 3))),
+  ]);
+  return { model, calibration: calibrate(model, { texts: 0, tokens: length, seed, extra }) };
 }

@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'vitest';
+import { defaultDegrees } from './polynomials.js';
+import { chooseCuts, layerDepths, stretchDepths } from './schedule.js';
+
+const depths = layerDepths(defaultDegrees);
+
+test('a stock layer is 42 levels deep', () => {
+  expect(depths.at).toEqual({
+    start: 0,
+    score: 7,
+    root: 10,
+    exponential: 13,
+    normalised: 20,
+    weights: 21,
+    middle: 30,
+    gate: 36,
+    silu: 40,
+  });
+  expect(depths.end).toBe(42);
+});
+
+describe('refreshes of a layer by usable levels', () => {
+  test.each([
+    [9, 6],
+    [10, 5],
+    [11, 5],
+    [12, 4],
+    [14, 4],
+    [17, 3],
+    [42, 1],
+  ])('%d levels: %d refreshes', (usable, count) => {
+    const cuts = chooseCuts(depths, usable);
+    expect(cuts.length).toBe(count);
+    expect(cuts[0]).toBe('start');
+    for (const stretch of Object.values(stretchDepths(depths, cuts)))
+      expect(stretch).toBeLessThanOrEqual(usable);
+  });
+
+  test('eight levels are one too few', () => {
+    expect(() => chooseCuts(depths, 8)).toThrow(/PLAN_TOO_FEW_LEVELS/);
+  });
+});
