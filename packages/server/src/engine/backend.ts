@@ -10,7 +10,11 @@ export function openBackend(backend: string, threads: number): Backend {
 
 /** What a session's engine will compute with. @throws `BACKEND_UNAVAILABLE`. */
 export function describeBackend(machine: { backend: string; threads: number }): ModelInfo['backend'] {
-  // One thread, so that only the sessions' engines keep thread pools.
+  // Native thread pools start when a backend is opened, and only the sessions' engines need one.
   const { name, isa } = openBackend(machine.backend, 1);
-  return { name, isa, threads: name === 'native' ? machine.threads : 1 };
+  return {
+    name,
+    isa,
+    threads: name === 'native' ? machine.threads : openBackend(name, machine.threads).threads,
+  };
 }

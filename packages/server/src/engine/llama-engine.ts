@@ -31,9 +31,12 @@ import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions 
 /** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
 const WORKING_BYTES = 512 * 2 ** 20;
 
-/** Encoded weights are kept within this share of the memory that is left beside the keys. */
+/** Encoded weights are kept within this share of the memory that is left when the keys are there. */
 const WEIGHT_SHARE = 0.6;
-const MOST_WEIGHT_BYTES = 8 * 2 ** 30;
+const MOST_WEIGHT_BYTES = 7 * 2 ** 30;
+const LEAST_WEIGHT_BYTES = 2 ** 27;
+/** All memory that WebAssembly can address, less what a block needs at once. */
+const WASM_ROOM_BYTES = 3.25 * 2 ** 30;
 
 /** What exists once every key has arrived. */
 interface Machine {
@@ -137,6 +140,16 @@ class LlamaEngine implements Engine {
     this.#context.ring.dispose();
   }
 
+  /** What does not fit is encoded again for every block. */
+  #weightRoom(): number {
+    const { ring } = this.#context;
+    const room =
+      ring.backend.name === 'wasm'
+        ? WASM_ROOM_BYTES - ring.memory().liveBytes
+        : WEIGHT_SHARE * availableMemoryBytes();
+    return Math.max(LEAST_WEIGHT_BYTES, Math.min(MOST_WEIGHT_BYTES, room));
+  }
+
   #start(): Machine {
     this.#machine ??= this.#makeMachine();
     return this.#machine;
@@ -155,7 +168,7 @@ class LlamaEngine implements Engine {
       plan,
       evaluator,
       refresher,
-      weightCacheBytes: Math.min(MOST_WEIGHT_BYTES, WEIGHT_SHARE * availableMemoryBytes()),
+      weightCacheBytes: this.#weightRoom(),
       plainBytes: (level) => plainBytes(parameters, level),
     });
     return { evaluator, transformer, bootstrapper };
