@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import { themedVectors } from '../../test-support/vectors.js';
+import { buildStaircase } from '../build/staircase.js';
+import { Hmac, PrfSource, type RandomSource, SystemSource, uniformBelow } from '../random/source.js';
+import { drawWeighted, TableSampler } from './sampler.js';
+import { expandBlock } from './table.js';
+
+/** Counts up through all targets in turn. */
+class Script implements RandomSource {
+  #at = 0;
+  readonly #values: readonly number[];
+  constructor(values: readonly number[]) {
+    this.#values = values;
+  }
+  u32(): number {
+    return this.#values[this.#at++]!;
+  }
+}
+
+describe('sampler', () => {
+  it('maps every target to the output that owns it', () => {
+    const weights = Uint32Array.of(9, 3, 0, 4, 1);
+    const found = Array.from({ length: 8 }, (_, target) =>
+      drawWeighted(weights, 1, 4, 8, new Script([target << 29])),
+    );
+    expect(found).toEqual([0, 0, 0, 2, 2, 2, 2, 3]);
+  });
+
+  it('is exact near the largest total', () => {
+    const weights = Uint32Array.of(2 ** 31 - 2, 1);
+    expect(drawWeighted(weights, 0, 2, 2 ** 31 - 1, new Script([(2 ** 31 - 3) * 2]))).toBe(0);
+    expect(drawWeighted(weights, 0, 2, 2 ** 31 - 1, new Script([(2 ** 31 - 2) * 2]))).toBe(1);
+  });
+
+  it('rejects instead of folding', () => {
+    expect(uniformBelow(new Script([0xffffffff, 0xe0000000, 0x40000000]), 5)).toBe(2);
+    expect(uniformBelow(new Script([]), 1)).toBe(0);
+    expect(uniformBelow(new Script([0xffffffff]), 2 ** 31)).toBe(2 ** 31 - 1);
+  });
+
+  it('draws with the frequencies of the table', () => {
+    const table = buildStaircase(themedVectors(100), {
+      name: 'test',
+      provenance: 'made up',
+      notion: 'ldp-within-block',
+      epsilon: '2',
+      k: 10,
+      m: 3,
+    });
+    const sampler = new TableSampler(table);
+    const source = new SystemSource();
+    const draws = 200_000;
+    for (const id of [0, 57]) {
+      const block = table.blocks[sampler.blockOf(id)]!;
+      const rows = expandBlock(table, block);
+      const k = block.members.length;
+      const x = sampler.positionOf(id);
+      const total = rows.subarray(x * k, (x + 1) * k).reduce((sum, weight) => sum + weight, 0);
+      const counts = new Map<number, number>();
+      for (let i = 0; i < draws; i++) {
+        const y = sampler.draw(id, source);
+        counts.set(y, (counts.get(y) ?? 0) + 1);
+      }
+      let chiSquare = 0;
+      block.members.forEach((word, y) => {
+        const expected = (draws * rows[x * k + y]!) / total;
+        chiSquare += ((counts.get(word) ?? 0) - expected) ** 2 / expected;
+      });
+      // 9 degrees of freedom; 50 has probability 1e-7.
+      expect(chiSquare).toBeLessThan(50);
+    }
+  });
+
+  it('reaches every word from anywhere under the whole-vocabulary notion', () => {
+    const table = buildStaircase(themedVectors(40), {
+      name: 'whole',
+      provenance: 'made up',
+      notion: 'ldp-whole-vocabulary',
+      epsilon: '1',
+      k: 5,
+      m: 2,
+    });
+    const sampler = new TableSampler(table);
+    const source = new SystemSource();
+    for (const id of [-1, 0, 39]) {
+      const seen = new Set(Array.from({ length: 4000 }, () => sampler.draw(id, source)));
+      expect(seen.size).toBe(40);
+    }
+  });
+});
+
+describe('PrfSource', () => {
+  it('is HMAC-SHA-256 in counter mode, a fixed function of key and message', () => {
+    // RFC 4231, test case 2.
+    const hmac = new Hmac(new TextEncoder().encode('Jefe'));
+    const tag = hmac.digest(new TextEncoder().encode('what do ya want for nothing?'));
+    expect(Buffer.from(tag).toString('hex')).toBe(
+      '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843',
+    );
+    const words = (message: number) => {
+      const source = new PrfSource(hmac, Uint8Array.of(message));
+      return Array.from({ length: 20 }, () => source.u32());
+    };
+    expect(words(1)).toEqual(words(1));
+    expect(words(1)).not.toEqual(words(2));
+    expect(new Set(words(1)).size).toBe(20);
+  });
+});
