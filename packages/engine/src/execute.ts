@@ -172,8 +172,13 @@ export class EncryptedTransformer<C extends object> {
           startLevel: (cut) => plan.startLevels[cut] ?? plan.topLevel,
           refresh: async (a, what) => {
             const fresh = await refresher.refresh(a);
-            see(`refresh ${what}`, fresh);
-            return fresh;
+            try {
+              see(`refresh ${what}`, fresh);
+              return fresh;
+            } catch (error) {
+              evaluator.release(fresh);
+              throw error;
+            }
           },
           see,
         };
