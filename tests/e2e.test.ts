@@ -1,8 +1,13 @@
 // Server and client as two processes on toy rings: the built command line, the real engine, real ciphertexts.
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SottoError } from '@sotto/base';
 import { Session, type SessionOptions } from '@sotto/client';
+import { tinyTestModel } from '@sotto/engine';
+import { writeLlama2c } from '@sotto/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ServerProcess, startServerProcess } from '../packages/cli/dist/server-process.js';
 
@@ -77,6 +82,28 @@ describe('sotto demo', () => {
       expect(err).toMatch(/layer \d/);
     },
   );
+
+  it('runs any model in llama2.c format with its own tokenizer', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sotto-model-'));
+    const [model, tokenizer] = [join(folder, 'tiny.bin'), join(folder, 'tiny-tokens.bin')];
+    writeFileSync(model, writeLlama2c(tinyTestModel(5).model));
+    const pieces = ['<unk>', '<s>', '</s>', ' ', ...'abcdefghijklmnopqrst'].map((text) => Buffer.from(text));
+    const parts = pieces.flatMap((piece) => [
+      Buffer.from(Float32Array.of(0).buffer),
+      Buffer.from(Int32Array.of(piece.length).buffer),
+      piece,
+    ]);
+    writeFileSync(tokenizer, Buffer.concat([Buffer.from(Int32Array.of(5).buffer), ...parts]));
+    const { code, out, err } = await sotto(
+      ...['demo', '--params', 'insecure-toy', '--refresh', 'client', '--tokens', '2', '--json'],
+      ...['--model', model, '--tokenizer', tokenizer, '--public', 'ab', '--private', 'hat'],
+    );
+    rmSync(folder, { recursive: true });
+    expect(code, err).toBe(0);
+    const report = JSON.parse(out.trim().split('\n').at(-1)!);
+    expect(report.model).toBe('tiny');
+    expect(report.logitsRmsError).toBeLessThan(0.05);
+  });
 
   it('stops with typed errors on prompts that cannot be asked', async () => {
     const ask = (...args: string[]) =>

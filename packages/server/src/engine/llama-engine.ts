@@ -36,7 +36,7 @@ const WEIGHT_SHARE = 0.6;
 const MOST_WEIGHT_BYTES = 7 * 2 ** 30;
 const LEAST_WEIGHT_BYTES = 2 ** 27;
 /** All memory that WebAssembly can address, less what a block needs at once. */
-const WASM_ROOM_BYTES = 3.25 * 2 ** 30;
+const WASM_ROOM_BYTES = 2.75 * 2 ** 30;
 
 /** What exists once every key has arrived. */
 interface Machine {

@@ -1,0 +1,46 @@
+import { readModelFile } from '@sotto/model';
+import { describe, expect, it } from 'vitest';
+import { makeSetup, tinyTestModel } from './index.js';
+
+const { weights } = await readModelFile();
+
+describe('a session setup', () => {
+  it.each(['bootstrap', 'client'] as const)(
+    'for refresh by %s is the same every time, secure, with exact keys',
+    async (refresh) => {
+      const setup = await makeSetup(weights, { refresh, parameters: 'secure' });
+      const again = await makeSetup(weights, { refresh, parameters: 'secure' });
+      expect(again.planDigest).toBe(setup.planDigest);
+      expect(again.parameters.digest).toBe(setup.parameters.digest);
+      expect(setup.parameters.security.bits).toBeGreaterThanOrEqual(128);
+      expect(setup.parameters.name).not.toContain('insecure');
+      const names = setup.keys.map(({ name }) => name);
+      expect(new Set(names).size).toBe(names.length);
+      const kinds = new Set(setup.keys.map(({ id }) => id.kind));
+      expect(kinds.has('denseToSparse')).toBe(refresh === 'bootstrap');
+      expect(
+        setup.keys.filter(({ id }) => id.kind === 'denseToSparse').every(({ maxLevel }) => maxLevel === 0),
+      ).toBe(true);
+      const { rotations } = setup.plan.keys;
+      const galois = setup.keys.filter(({ id }) => id.kind === 'galois');
+      expect(galois.length).toBeGreaterThanOrEqual(rotations.length);
+    },
+  );
+
+  it('for a toy says so in its name', async () => {
+    const setup = await makeSetup(weights, { refresh: 'client', parameters: 'insecure-toy' });
+    expect(setup.parameters.name).toContain('insecure');
+    expect(setup.parameters.security.bits).toBeLessThan(128);
+  });
+
+  it('differs between refreshes and between models, and calibrates a model it does not know', async () => {
+    const { model } = tinyTestModel(3);
+    const request = { refresh: 'client', parameters: 'insecure-toy' } as const;
+    const one = await makeSetup(model, request);
+    expect(one.calibration.modelDigest).toBe(model.digest);
+    expect(one.planDigest).not.toBe((await makeSetup(weights, request)).planDigest);
+    expect(one.planDigest).not.toBe(
+      (await makeSetup(model, { ...request, refresh: 'bootstrap' })).planDigest,
+    );
+  });
+});
