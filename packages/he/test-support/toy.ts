@@ -1,4 +1,4 @@
-import { CkksEvaluator } from '../src/ckks/index.js';
+import { CkksEvaluator, type PlaintextForm } from '../src/ckks/index.js';
 import { type Backend, createReferenceBackend } from '../src/ring/index.js';
 import {
   type Ciphertext,
@@ -15,6 +15,7 @@ export interface ToyOptions {
   rotations?: readonly number[];
   /** Highest level of the keys; the fresh level by default. */
   keyLevel?: number;
+  plaintexts?: PlaintextForm;
 }
 
 /** Client and server in one object, for tests only: it holds the secret next to the evaluator. */
@@ -47,7 +48,7 @@ export function createToy(params: Parameters, options: ToyOptions = {}): Toy {
     context,
     seeded.map((key) => EvaluationKey.expand(context, key)),
   );
-  const evaluator = new CkksEvaluator(context, keys);
+  const evaluator = new CkksEvaluator(context, keys, { plaintexts: options.plaintexts ?? 'rows' });
   return {
     context,
     secret,

@@ -3,12 +3,14 @@ import { createToy } from '../../test-support/toy.js';
 import { type Backend, createReferenceBackend, describeBackends, selectBackend } from '../ring/index.js';
 import { createParameters, insecureBoot, insecureClient, type ParametersLiteral } from '../rlwe/index.js';
 import { conformanceCases, conformanceRotations } from '../scheme/conformance.js';
+import type { PlaintextForm } from './plaintext.js';
 
 interface Setting {
   readonly name: string;
   readonly backend: () => Backend;
   readonly literal: ParametersLiteral;
   readonly tolerance: number;
+  readonly plaintexts?: PlaintextForm;
 }
 
 const settings: Setting[] = [
@@ -17,6 +19,13 @@ const settings: Setting[] = [
     backend: createReferenceBackend,
     literal: insecureClient(8, 5),
     tolerance: 2 ** -24,
+  },
+  {
+    name: 'client chain, plaintexts as coefficients',
+    backend: createReferenceBackend,
+    literal: insecureClient(8, 5),
+    tolerance: 2 ** -24,
+    plaintexts: 'coefficients',
   },
   {
     name: 'client chain, tiny ring',
@@ -45,9 +54,9 @@ for (const name of ['wasm', 'native'] as const) {
   );
 }
 
-describe.each(settings)('CKKS on $name', ({ backend, literal, tolerance }) => {
+describe.each(settings)('CKKS on $name', ({ backend, literal, tolerance, plaintexts = 'rows' }) => {
   const params = createParameters(literal);
-  const toy = createToy(params, { backend: backend(), rotations: conformanceRotations });
+  const toy = createToy(params, { backend: backend(), rotations: conformanceRotations, plaintexts });
   const harness = {
     evaluator: toy.evaluator,
     encrypt: toy.encrypt,

@@ -3,6 +3,7 @@ import type { Basis } from '../ring/index.js';
 import { Ciphertext, type EvaluationKeySet, type KeySwitcher, type RingContext } from '../rlwe/index.js';
 import { levelExhausted, levelMismatch, scaleMismatch } from '../scheme/errors.js';
 import type { Encoder } from './encoder.js';
+import type { PlaintextForm } from './plaintext.js';
 
 /** What every operation works with. */
 export interface CkksCore {
@@ -10,6 +11,7 @@ export interface CkksCore {
   readonly encoder: Encoder;
   readonly switcher: KeySwitcher;
   readonly keys: EvaluationKeySet;
+  readonly plaintextForm: PlaintextForm;
 }
 
 /** Scales that differ by less are one scale: far below the noise, far above the rounding of doubles. */

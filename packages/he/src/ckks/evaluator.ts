@@ -12,10 +12,15 @@ import type { CkksCore } from './core.js';
 import { Encoder } from './encoder.js';
 import * as level from './level.js';
 import * as linear from './linear.js';
-import { Plaintext } from './plaintext.js';
+import { Plaintext, type PlaintextForm } from './plaintext.js';
 import * as product from './product.js';
 import * as rotate from './rotate.js';
 import { type CompiledTransform, compileTransform, transform } from './transform.js';
+
+export interface CkksEvaluatorOptions {
+  /** How encoded plaintexts and linear transforms wait for their uses; `rows` when absent. */
+  readonly plaintexts?: PlaintextForm;
+}
 
 /**
  * CKKS over RNS (Cheon, Han, Kim, Kim, Song 2018) with hybrid key switching and rational rescaling. Besides the contract it shows
@@ -30,15 +35,17 @@ export class CkksEvaluator implements Evaluator<Ciphertext> {
   readonly keys: EvaluationKeySet;
   readonly slots: number;
   readonly maxLevel: number;
+  readonly plaintextForm: PlaintextForm;
   readonly #core: CkksCore;
 
-  constructor(context: RingContext, keys: EvaluationKeySet) {
+  constructor(context: RingContext, keys: EvaluationKeySet, options: CkksEvaluatorOptions = {}) {
     this.context = context;
     this.keys = keys;
     this.encoder = new Encoder(context.n);
     this.switcher = new KeySwitcher(context);
     this.slots = context.params.maxSlots;
     this.maxLevel = context.maxLevel;
+    this.plaintextForm = options.plaintexts ?? 'rows';
     this.#core = this;
   }
 
@@ -158,12 +165,18 @@ export class CkksEvaluator implements Evaluator<Ciphertext> {
       level: at,
       scale: this.scaleAt(at),
       purpose: 'addition',
+      form: this.plaintextForm,
     });
   }
 
   /** A plaintext factor at a scale of one's own. */
   encodeAt(values: SlotVector, at: number, scale: number): Plaintext {
-    return new Plaintext(this.context, this.encoder, values, { level: at, scale, purpose: 'product' });
+    return new Plaintext(this.context, this.encoder, values, {
+      level: at,
+      scale,
+      purpose: 'product',
+      form: this.plaintextForm,
+    });
   }
 
   releasePlain(p: Plain): void {

@@ -9,7 +9,7 @@ import {
   scaleMismatch,
 } from '../scheme/errors.js';
 import { type CkksCore, checkAlike, checkContext, landing, newLike, sameScale } from './core.js';
-import type { Plaintext } from './plaintext.js';
+import { loadAll, type Plaintext } from './plaintext.js';
 
 export function copy(a: Ciphertext): Ciphertext {
   const out = newLike(a);
@@ -104,7 +104,8 @@ export function addPlain(core: CkksCore, a: Ciphertext, b: Plaintext): Ciphertex
   if (!sameScale(a.scale, b.scale)) throw scaleMismatch(a.scale, b.scale);
   const { ring } = core.context;
   const out = newLike(a);
-  ring.add(out.c0, a.c0, b.at, a.basis);
+  using rows = b.load();
+  ring.add(out.c0, a.c0, rows.at, a.basis);
   ring.copy(out.c1, a.c1, a.basis);
   return out;
 }
@@ -117,9 +118,10 @@ export function mulPlain(core: CkksCore, a: Ciphertext, b: Plaintext): Ciphertex
   const { ring } = core.context;
   const out = new Ciphertext(core.context, to.level, to.scale);
   using work = core.context.scratch(a.basis.size);
-  ring.mul(work.at, a.c0, b.at, a.basis);
+  using rows = b.load();
+  ring.mul(work.at, a.c0, rows.at, a.basis);
   ring.divideRound(out.c0, to.basis, work.at, a.basis);
-  ring.mul(work.at, a.c1, b.at, a.basis);
+  ring.mul(work.at, a.c1, rows.at, a.basis);
   ring.divideRound(out.c1, to.basis, work.at, a.basis);
   return out;
 }
@@ -142,13 +144,13 @@ export function plainCombination(
   }
   const to = landing(core, level, scale * b[0].scale);
   const out = new Ciphertext(context, to.level, to.scale);
-  const plains = b.map((plain) => plain.at);
+  using plains = loadAll(b);
   using work = context.scratch(basis.size);
   for (const half of ['c0', 'c1'] as const) {
     ring.mulSum(
       work.at,
       a.map((term) => term[half]),
-      plains,
+      plains.at,
       basis,
       false,
     );

@@ -88,8 +88,9 @@ export function tensorAddPlain(core: CkksCore, t: Tensor, a: Ciphertext, b: Plai
   if (a.level !== t.level || a.basis !== t.basis || b.basis !== t.basis)
     throw levelMismatch(t.level, a.level);
   if (!sameScale(a.scale * b.scale, t.scale)) throw scaleMismatch(t.scale, a.scale * b.scale);
-  core.context.ring.mulAdd(t.d0, a.c0, b.at, t.basis);
-  core.context.ring.mulAdd(t.d1, a.c1, b.at, t.basis);
+  using rows = b.load();
+  core.context.ring.mulAdd(t.d0, a.c0, rows.at, t.basis);
+  core.context.ring.mulAdd(t.d1, a.c1, rows.at, t.basis);
 }
 
 /** t += re + i im in every slot. */

@@ -4,7 +4,7 @@ import { splitBabyGiant } from '../scheme/baby-giant.js';
 import { levelMismatch, useAfterRelease } from '../scheme/errors.js';
 import type { DiagonalMatrix, LinearTransform, SlotVector, TransformOptions } from '../scheme/evaluator.js';
 import { type CkksCore, checkContext, landing } from './core.js';
-import { Plaintext } from './plaintext.js';
+import { loadAll, Plaintext } from './plaintext.js';
 
 interface Term {
   readonly baby: number;
@@ -88,6 +88,7 @@ export function compileTransform(
       scale: spec.plainScale,
       purpose: 'product',
       basis,
+      form: core.plaintextForm,
     });
     giants.set(rotation, [...(giants.get(rotation) ?? []), { baby, plain }]);
   }
@@ -119,20 +120,20 @@ export function transform(core: CkksCore, a: Ciphertext, t: CompiledTransform): 
     const turned1 = context.row(turned.at, qp.size);
     let empty = true;
     for (const { rotation, terms } of giants) {
-      const plains = terms.map(({ plain }) => plain.at);
+      using plains = loadAll(terms.map(({ plain }) => plain));
       const operands = terms.map(({ baby }) => babies.get(baby)!);
       const target = rotation === 0 ? sum : inner;
       ring.mulSum(
         target.c0,
         operands.map((pair) => pair.c0),
-        plains,
+        plains.at,
         qp,
         rotation === 0 && !empty,
       );
       ring.mulSum(
         target.c1,
         operands.map((pair) => pair.c1),
-        plains,
+        plains.at,
         qp,
         rotation === 0 && !empty,
       );

@@ -43,13 +43,13 @@ export function encodeDiagonal(
     return {
       sizeBytes: plain.sizeBytes,
       compact: false,
-      at: () => plain.at,
+      at: () => plain.load().at,
       release: () => plain.release(),
     };
   }
   // A polynomial in X^repeats: in bit-reversed order its values come in runs of equal ones.
   const { ring } = context;
-  const words = ring.read(plain.at, target.basis.size * context.n);
+  const words = ring.read(plain.load().at, target.basis.size * context.n);
   const distinct = Uint32Array.from({ length: words.length / repeats }, (_, i) => words[i * repeats]);
   plain.release();
   return {
