@@ -7,6 +7,9 @@ export function plainBytes(params: Parameters, level: number): number {
   return 4 * params.n * (params.levels[level]!.basis.length + special.length);
 }
 
+/** Memory of an encoded weight that waits as coefficients. */
+export const coefficientBytes = (params: Parameters): number => 8 * params.n;
+
 export interface MemoryForecast {
   /** Expanded keys, in bytes. */
   readonly keyMemory: number;

@@ -24,19 +24,16 @@ import { type LlamaModel, readModelFile } from '@sotto/model';
 import type { Rows } from '@sotto/protocol';
 import { openBackend } from './backend.js';
 import { ClientRefresher } from './client-refresher.js';
-import { plainBytes, serverMemoryForecast } from './forecast.js';
+import { coefficientBytes, plainBytes, serverMemoryForecast } from './forecast.js';
 import { availableMemoryBytes, requireMemory } from './memory.js';
 import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions } from './port.js';
 
 /** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
 const WORKING_BYTES = 512 * 2 ** 20;
 
-/** Encoded weights are kept within this share of the memory that is left when the keys are there. */
-const WEIGHT_SHARE = 0.6;
-const MOST_WEIGHT_BYTES = 7 * 2 ** 30;
-const LEAST_WEIGHT_BYTES = 2 ** 27;
-/** All memory that WebAssembly can address, less what a block needs at once. */
-const WASM_ROOM_BYTES = 2.75 * 2 ** 30;
+/** Coefficients of every weight of a plan fit easily; rows are kept while they take no more than this. */
+const MOST_ROW_BYTES = 3 * 2 ** 30;
+const COEFFICIENT_CACHE_BYTES = 2 * 2 ** 30;
 
 /** What exists once every key has arrived. */
 interface Machine {
@@ -140,16 +137,6 @@ class LlamaEngine implements Engine {
     this.#context.ring.dispose();
   }
 
-  /** What does not fit is encoded again for every block. */
-  #weightRoom(): number {
-    const { ring } = this.#context;
-    const room =
-      ring.backend.name === 'wasm'
-        ? WASM_ROOM_BYTES - ring.memory().liveBytes
-        : WEIGHT_SHARE * availableMemoryBytes();
-    return Math.max(LEAST_WEIGHT_BYTES, Math.min(MOST_WEIGHT_BYTES, room));
-  }
-
   #start(): Machine {
     this.#machine ??= this.#makeMachine();
     return this.#machine;
@@ -157,7 +144,9 @@ class LlamaEngine implements Engine {
 
   #makeMachine(): Machine {
     const { parameters, plan, calibration } = this.#setup;
-    const evaluator = new CkksEvaluator(this.#context, this.#keys);
+    const { weightMemory } = serverMemoryForecast(this.#setup);
+    const plaintexts = weightMemory <= MOST_WEIGHT_BYTES ? 'rows' : 'coefficients';
+    const evaluator = new CkksEvaluator(this.#context, this.#keys, { plaintexts });
     const bootstrapper = parameters.bootstrap ? new Bootstrapper(evaluator) : null;
     const refresher: Refresher<Ciphertext> =
       bootstrapper ??
@@ -169,7 +158,8 @@ class LlamaEngine implements Engine {
       evaluator,
       refresher,
       weightCacheBytes: this.#weightRoom(),
-      plainBytes: (level) => plainBytes(parameters, level),
+      plainBytes: (level) =>
+        plaintexts === 'rows' ? plainBytes(parameters, level) : coefficientBytes(parameters),
     });
     return { evaluator, transformer, bootstrapper };
   }
