@@ -62,13 +62,14 @@ export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
     const dot = sumSlots(ev, m.mul(query, keyValue), layout.pairs, pairStride(layout));
     const own = m.mul(m.mul(halfVisible(s, dot), row), norm);
 
+    const context = publicScores(model, layout, s.context, index);
+    const open = m.map(query, (level) => plains.map(context, level));
+    // A plaintext is fetched where it is used: the cache may drop it when the next one comes.
     const visible = plains.factor(
       `${block.id}/visible`,
       () => visibleMask(layout, model.config, block),
       m.level(shift),
     );
-    const context = publicScores(model, layout, s.context, index);
-    const open = m.map(query, (level) => plains.map(context, level));
     const rest = m.mul(m.add(open, ev.mulPlainNew(shift, visible)), row);
 
     const both = m.twiceReal(m.add(own, rest));
@@ -97,7 +98,7 @@ export function exponential<C extends object>(s: LayerScope<C>, root: C): C {
 
 /** Sum over all keys, in every column. */
 function sumKeys<C extends object>(s: LayerScope<C>, a: C): C {
-  return sumSlots(s.m.ev, a, s.layout.columns * s.layout.pairs, columnStride(s.layout));
+  return sumSlots(s.m.ev, a, s.layout.columns * s.layout.pairs, pairStride(s.layout));
 }
 
 /** u times a rough inverse of its sum. */
@@ -121,8 +122,8 @@ export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: Ca
     const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
 
     // Exactly zero at invisible keys, whatever the exponential left there.
-    const everyPair = sumSlots(ev, halfVisible(s, weights), layout.pairs, pairStride(layout));
-    const half = -2 * quarterStride(layout);
+    const everyPair = sumSlots(ev, halfVisible(s, weights), layout.pairs, -pairStride(layout));
+    const half = 2 * quarterStride(layout);
     const own = m.mul(ev.rotateNew(m.mul(everyPair, cache.norm), half), cache.keyValue);
     const context = publicValues(model, layout, s.context, index);
     const open = m.map(weights, (level) => plains.map(context, level));
@@ -130,8 +131,6 @@ export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: Ca
     const average = m.mul(total, inverse);
 
     const output = attentionOutput(model, layout, index, p);
-    const projected = m.map(average, (level) => plains.map(output, level));
-    const blocks = layout.features / layout.width;
-    return m.twiceReal(sumSlots(ev, projected, blocks, layout.width * layout.blockRows));
+    return m.twiceReal(m.map(average, (level) => plains.map(output, level)));
   });
 }

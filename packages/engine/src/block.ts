@@ -124,7 +124,6 @@ export function spread(
   what: 'keyValue' | 'norm',
 ): LinearMap {
   const tau = l.blockRows;
-  const featuresPerPair = l.columns * l.heads;
   return linearMap(
     `${block.id}/spread-${what}`,
     l.slots,
@@ -133,11 +132,11 @@ export function spread(
     (slot, j) => {
       if (slot % tau !== 0) return null;
       const feature = slot / tau;
-      const column = Math.floor(feature / l.heads) % l.columns;
+      const column = Math.floor(feature / (l.heads * l.pairs));
       const isKey = column === block.firstColumn + j;
       if (what === 'norm') return isKey ? [1, 0] : null;
       if (!isKey) return column === l.columns / 2 + block.firstColumn + j ? [1, 0] : null;
-      const [re, im] = phase(config, Math.floor(feature / featuresPerPair), block.start + j);
+      const [re, im] = phase(config, Math.floor(feature / l.heads) % l.pairs, block.start + j);
       return [re, -im];
     },
   );

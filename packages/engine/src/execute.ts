@@ -51,6 +51,7 @@ export class EncryptedTransformer<C extends object> {
   readonly #options: TransformerOptions<C>;
   readonly #arithmetic: Arithmetic<C>;
   #blocks = 0;
+  #contextId = '';
 
   /** @throws SottoError `PLAN_MISMATCH` when plan, model, evaluator and refresher do not belong together. */
   constructor(options: TransformerOptions<C>) {
@@ -142,6 +143,10 @@ export class EncryptedTransformer<C extends object> {
       columns: [...talk.cache.columns, ...positions],
       firstColumn: talk.cache.columns.length,
     };
+    if (talk.context.id !== this.#contextId) {
+      this.plains.dropPrefix(`public/${this.#contextId}/`);
+      this.#contextId = talk.context.id;
+    }
     const layerCount = model.config.layerCount;
     const total = STEPS_PER_LAYER * layerCount + plan.refreshes;
     const meter = new ProgressMeter('forward', total, 'operations', options.progress);

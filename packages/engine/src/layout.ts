@@ -19,10 +19,10 @@ export interface LayoutOptions {
  * tau moves features and leaves rows alone. Features are read in four ways:
  *
  * - residual stream: feature modulo `width`, repeated over the whole ring;
- * - attention: feature = (pair * columns + column) * heads + head. The pair is the highest digit: a sum over pairs, and a sum over
- *   all keys, wrap around the ring and need no mask. Columns below `privateColumns` hold one encrypted key each (the score at pair
- *   0); the others hold one public key for each pair index;
- * - kinds: while the key, query, value and shift of one product are together, column quarter 0, 1, 2, 3 holds them;
+ * - attention: feature = (column * pairs + pair) * heads + head. The column is the highest digit: a sum over columns, or over all
+ *   keys, wraps around the ring, needs no mask and arrives everywhere. Columns below `privateColumns` hold one encrypted key each
+ *   (the score at pair 0); the others hold one public key for each pair index;
+ * - kinds: while the query, key, shift and value of one product are together, column quarter 0, 1, 2, 3 holds them;
  * - cache: keys in the lower half of the columns, values in the upper half, so that both are spread by one map;
  * - feed-forward: a staircase of the inner features, see {@link innerOf}.
  */
@@ -69,8 +69,6 @@ export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout 
   const columns = features / (heads * pairs);
   if (innerWidth > features) refuse('the feed-forward block is too wide', { innerWidth, features });
   if (columns < 4) refuse('there is no room for queries, keys and values', { columns, needed: 4 });
-  if (columns * heads < width)
-    refuse('one pair block is narrower than the residual stream', { columns, heads, width });
   if (!Number.isInteger(privateColumns) || privateColumns < blockRows) {
     refuse('the cache must hold at least one block', { privateColumns, blockRows });
   }
@@ -93,24 +91,23 @@ export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout 
 
 /** Slot of (pair, column, head, row). */
 export function attentionSlot(l: Layout, pair: number, column: number, head: number, row: number): number {
-  return ((pair * l.columns + column) * l.heads + head) * l.blockRows + row;
+  return ((column * l.pairs + pair) * l.heads + head) * l.blockRows + row;
 }
 
-/** Rotation that moves by one column, by one pair, by one quarter of the columns. */
-export function columnStride(l: Layout): number {
+/** Rotations that move by one pair, by one column, by one quarter of the columns. */
+export function pairStride(l: Layout): number {
   return l.heads * l.blockRows;
 }
-export function pairStride(l: Layout): number {
-  return l.columns * l.heads * l.blockRows;
+export function columnStride(l: Layout): number {
+  return l.pairs * pairStride(l);
 }
 export function quarterStride(l: Layout): number {
-  return (l.columns / 4) * l.heads * l.blockRows;
+  return l.slots / 4;
 }
 
 /** Column and pair index of public key number n. */
 export function publicPlace(l: Layout, n: number): { pair: number; column: number } {
-  const wide = l.columns - l.privateColumns;
-  return { pair: Math.floor(n / wide), column: l.privateColumns + (n % wide) };
+  return { pair: n % l.pairs, column: l.privateColumns + Math.floor(n / l.pairs) };
 }
 
 /**

@@ -19,7 +19,7 @@ function compilesMaps(ev: object): ev is MapCompiler {
 }
 
 export interface PlainCacheOptions {
-  /** Encoded plaintexts kept at once; the least recently used go first. */
+  /** Memory for encoded plaintexts. */
   readonly budgetBytes: number;
   /** Memory of one plaintext at a level. */
   readonly plainBytes: (level: number) => number;
@@ -61,15 +61,24 @@ export class PlainCache<C> {
       return known.value as T;
     }
     const sizeBytes = count * this.#options.plainBytes(level);
-    for (const [oldKey, old] of this.#entries) {
-      if (this.#sizeBytes + sizeBytes <= this.#options.budgetBytes) break;
-      this.#drop(oldKey, old);
-    }
+    this.#makeRoom(sizeBytes);
     const value = make();
     this.encodings += count;
     this.#sizeBytes += sizeBytes;
     this.#entries.set(key, { level, count, sizeBytes, value, release: () => release(value) });
     return value;
+  }
+
+  /**
+   * A pass uses the same weights in the same order as the pass before, so the least recently used entry is the next one needed:
+   * what has just been used goes first, and the rest stays for the next pass.
+   */
+  #makeRoom(sizeBytes: number): void {
+    if (this.#sizeBytes + sizeBytes <= this.#options.budgetBytes) return;
+    for (const [key, entry] of [...this.#entries].reverse()) {
+      this.#drop(key, entry);
+      if (this.#sizeBytes + sizeBytes <= this.#options.budgetBytes) return;
+    }
   }
 
   #drop(key: string, entry: Entry): void {

@@ -30,34 +30,33 @@ export function prefillPublic(model: LlamaModel, tokens: readonly number[]): Pub
   return { id, length: tokens.length, cache };
 }
 
-/** Entry of a map over public keys: for output pair q and the key at (p, column), p = q or beyond. */
+/** A map whose output or input slots are public keys: all pairs of (output pair, input pair) by as many diagonals as pairs. */
 function overPublic(
   name: string,
   l: Layout,
   length: number,
+  keyAt: 'output' | 'input',
   entry: (
     outPair: number,
     inPair: number,
     keyNumber: number,
     head: number,
   ) => readonly [number, number] | null,
-  keyAt: 'output' | 'input',
 ): LinearMap {
   const stride = pairStride(l);
-  const wide = l.columns - l.privateColumns;
+  const places = l.columns * l.pairs;
+  const first = l.privateColumns * l.pairs;
   return linearMap(
     name,
     l.slots,
     Array.from({ length: l.pairs }, (_, d) => d * stride),
     l.slots,
     (slot, diagonal) => {
-      const outPair = Math.floor(slot / stride);
-      const inPair = (outPair + diagonal / stride) % l.pairs;
-      const rest = Math.floor((slot % stride) / l.blockRows);
-      const column = Math.floor(rest / l.heads);
-      if (column < l.privateColumns) return null;
-      const keyNumber = (keyAt === 'output' ? outPair : inPair) * wide + column - l.privateColumns;
-      return keyNumber < length ? entry(outPair, inPair, keyNumber, rest % l.heads) : null;
+      const output = Math.floor(slot / stride);
+      const input = (output + diagonal / stride) % places;
+      const keyNumber = (keyAt === 'output' ? output : input) - first;
+      if (keyNumber < 0 || keyNumber >= length) return null;
+      return entry(output % l.pairs, input % l.pairs, keyNumber, Math.floor(slot / l.blockRows) % l.heads);
     },
   );
 }
@@ -72,12 +71,12 @@ export function publicScores(model: LlamaModel, l: Layout, context: PublicContex
     `public/${context.id}/scores/${layer}`,
     l,
     context.length,
+    'output',
     (_, inPair, n, head) => {
       if (head >= config.headCount || 2 * inPair >= headDim) return null;
       const at = Math.floor(head / group) * headDim + 2 * inPair;
       return [0.5 * keys[n]![at]!, -0.5 * keys[n]![at + 1]!];
     },
-    'output',
   );
 }
 
@@ -91,12 +90,12 @@ export function publicValues(model: LlamaModel, l: Layout, context: PublicContex
     `public/${context.id}/values/${layer}`,
     l,
     context.length,
+    'input',
     (outPair, _, n, head) => {
       if (head >= config.headCount || 2 * outPair >= headDim) return null;
       const at = Math.floor(head / group) * headDim + 2 * outPair;
       return [values[n]![at]!, values[n]![at + 1]!];
     },
-    'input',
   );
 }
 

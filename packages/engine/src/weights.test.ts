@@ -86,27 +86,18 @@ describe.each(shapes)('products in the layout: $name', ({ shape, slots, blockRow
   });
 
   test('output projection', () => {
-    const re = Float64Array.from({ length: slots }, () => random.normal());
-    const im = Float64Array.from({ length: slots }, () => random.normal());
-    const half = sumSlots(
-      ev,
-      apply(attentionOutput(model, l, 0, p), { re, im }),
-      l.features / l.width,
-      l.width * blockRows,
-    );
+    const inputs = l.pairs * l.heads * blockRows;
+    const re = Float64Array.from({ length: inputs }, () => random.normal());
+    const im = Float64Array.from({ length: inputs }, () => random.normal());
+    const half = apply(attentionOutput(model, l, 0, p), { re, im });
     const out = ev.toSlots(ev.addNew(half, ev.conjugateNew(half))).re;
     const headDim = config.dim / config.headCount;
     for (let slot = 0; slot < slots; slot++) {
       const f = Math.floor(slot / blockRows) % l.width;
       let want = 0;
       for (let j = 0; f < config.dim && j < config.dim; j++) {
-        const at = attentionSlot(
-          l,
-          Math.floor((j % headDim) / 2),
-          0,
-          Math.floor(j / headDim),
-          slot % blockRows,
-        );
+        const [pair, head] = [Math.floor((j % headDim) / 2), Math.floor(j / headDim)];
+        const at = attentionSlot(l, pair, 0, head, slot % blockRows);
         want += w.wo[f * config.dim + j]! * (j % 2 === 0 ? re[at]! : im[at]!);
       }
       expect(out[slot]).toBeCloseTo(2 * want * p.feedForwardNorm.streamScale, 5);

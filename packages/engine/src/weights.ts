@@ -5,7 +5,7 @@ import { balancedBabySteps, type LinearMap, linearMap } from './linear-map.js';
 import type { LayerPolynomials, NormPolynomial } from './polynomials.js';
 
 /** The four things that one product makes of a normalised row, each in its quarter of the columns. */
-export const kinds = { key: 0, query: 1, value: 2, shift: 3 } as const;
+export const kinds = { query: 0, key: 1, shift: 2, value: 3 } as const;
 
 type Entry = readonly [number, number];
 
@@ -52,8 +52,8 @@ export function attentionInput(
   const queryScale = scale / (2 * Math.sqrt(headDim) * p.scoreHalf);
   return fromStream(`attention-input/${layer}`, l, config.dim, (feature, input) => {
     const head = feature % l.heads;
-    const column = Math.floor(feature / l.heads) % l.columns;
-    const pair = Math.floor(feature / (l.heads * l.columns));
+    const pair = Math.floor(feature / l.heads) % l.pairs;
+    const column = Math.floor(feature / (l.heads * l.pairs));
     if (head >= config.headCount || pair >= headDim / 2) return null;
     const gain = w.attentionNorm[input]!;
     const kind = Math.floor(column / (l.columns / 4));
@@ -69,30 +69,29 @@ export function attentionInput(
 }
 
 /**
- * The output projection. Input: complex value pairs at column 0; output: half the new residual features (the other half is the
- * conjugate) in the last block of `width` features before each pair, to be summed over all blocks.
+ * The output projection. Input: complex value pairs, the same in every column; output: half the new residual features (the other
+ * half is the conjugate).
  */
 export function attentionOutput(model: LlamaModel, l: Layout, layer: number, p: LayerPolynomials): LinearMap {
   const { config } = model;
   const w = model.layers[layer]!;
   const headDim = headDimOf(config);
   const tau = l.blockRows;
-  const pairFeatures = l.columns * l.heads;
+  const inputs = l.pairs * l.heads;
   // The inverse was that of twice the sum, so the average comes halved; the real part doubles.
   const scale = p.feedForwardNorm.streamScale;
   return linearMap(
     `attention-output/${layer}`,
     l.slots,
-    range(l.width + config.headCount - 1, 1).map((d) => d * tau),
-    balancedBabySteps(l.width, tau),
+    range(inputs).map((d) => d * tau),
+    balancedBabySteps(inputs, tau),
     (slot, diagonal) => {
       const feature = Math.floor(slot / tau);
-      const output = (feature % pairFeatures) - (pairFeatures - l.width);
-      const input = (feature + diagonal / tau) % l.features;
-      const pair = Math.floor(input / pairFeatures);
-      const head = input % pairFeatures;
-      if (output < 0 || output >= config.dim || head >= config.headCount || 2 * pair >= headDim) return null;
-      if (Math.floor((feature + l.width) / pairFeatures) % l.pairs !== pair) return null;
+      const output = feature % l.width;
+      const input = (feature + diagonal / tau) % inputs;
+      const pair = Math.floor(input / l.heads);
+      const head = input % l.heads;
+      if (output >= config.dim || head >= config.headCount || 2 * pair >= headDim) return null;
       const at = output * config.dim + head * headDim + 2 * pair;
       return [scale * w.wo[at]!, -scale * w.wo[at + 1]!];
     },
@@ -160,11 +159,10 @@ export function feedForwardOutput(
 }
 
 /**
- * Rotations (signed) that copy what one product left in its quarter of the columns to where it is wanted, applied one after the
- * other: query and shift to all columns, keys to the lower and values to the upper half.
+ * Rotations that copy what one product left in its quarter of the columns to where it is wanted, applied one after the other:
+ * query and shift to all columns, keys to the lower and values to the upper half.
  */
 export function routingSteps(l: Layout, what: 'query' | 'shift' | 'keyValue'): readonly number[] {
   const quarter = quarterStride(l);
-  if (what === 'keyValue') return [-quarter];
-  return what === 'query' ? [quarter, -2 * quarter] : [quarter, 2 * quarter];
+  return what === 'keyValue' ? [quarter] : [quarter, 2 * quarter];
 }
