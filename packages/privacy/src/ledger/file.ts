@@ -1,0 +1,144 @@
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { SottoError } from '@sotto/base';
+
+/** Where a ledger keeps its bytes. */
+export interface LedgerStorage {
+  read(): Uint8Array;
+  /** Returns when the bytes are durable; may throw having written any part of them. */
+  append(bytes: Uint8Array): void;
+  truncate(sizeBytes: number): void;
+  close(): void;
+}
+
+/** A ledger in memory, for tests and for callers that keep the bytes elsewhere. */
+export class MemoryStorage implements LedgerStorage {
+  bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array = new Uint8Array(0)) {
+    this.bytes = bytes;
+  }
+
+  read(): Uint8Array {
+    return this.bytes;
+  }
+
+  append(bytes: Uint8Array): void {
+    const grown = new Uint8Array(this.bytes.length + bytes.length);
+    grown.set(this.bytes);
+    grown.set(bytes, this.bytes.length);
+    this.bytes = grown;
+  }
+
+  truncate(sizeBytes: number): void {
+    this.bytes = this.bytes.slice(0, sizeBytes);
+  }
+
+  close(): void {}
+}
+
+/** A ledger file, synced to disk after every record, with a lock so that two processes cannot both spend. */
+export class FileStorage implements LedgerStorage {
+  readonly #path: string;
+  readonly #lock: string;
+  readonly #file: number;
+  #open = true;
+
+  /** @throws `LEDGER_LOCKED` while another living process holds the ledger */
+  constructor(path: string) {
+    this.#path = path;
+    this.#lock = `${path}.lock`;
+    mkdirSync(dirname(path), { recursive: true });
+    takeLock(this.#lock);
+    try {
+      this.#file = openSync(path, 'a+', 0o600);
+    } catch (error) {
+      rmSync(this.#lock, { force: true });
+      throw error;
+    }
+    syncDirectory(dirname(path));
+  }
+
+  read(): Uint8Array {
+    return readFileSync(this.#path);
+  }
+
+  append(bytes: Uint8Array): void {
+    let at = 0;
+    while (at < bytes.length) at += writeSync(this.#file, bytes, at);
+    fsyncSync(this.#file);
+  }
+
+  truncate(sizeBytes: number): void {
+    if (fstatSync(this.#file).size > sizeBytes) {
+      ftruncateSync(this.#file, sizeBytes);
+      fsyncSync(this.#file);
+    }
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.#file);
+    rmSync(this.#lock, { force: true });
+  }
+}
+
+function takeLock(path: string): void {
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const owner = Number(readFileSync(path, 'utf8'));
+      if (owner !== process.pid && Number.isInteger(owner) && (owner === 0 || !isAlive(owner))) {
+        rmSync(path, { force: true });
+        continue;
+      }
+      throw new SottoError('Another process uses this privacy ledger.', {
+        code: 'LEDGER_LOCKED',
+        facts: { process: owner },
+        fix: 'Wait until it has finished.',
+        retryable: true,
+      });
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Makes a new directory entry durable; platforms that cannot open directories do without. */
+function syncDirectory(path: string): void {
+  let directory: number;
+  try {
+    directory = openSync(path, 'r');
+  } catch {
+    return;
+  }
+  try {
+    fsyncSync(directory);
+  } catch {
+    // Not supported here.
+  } finally {
+    closeSync(directory);
+  }
+}

@@ -1,0 +1,285 @@
+import { SottoError } from '@sotto/base';
+import type { Substitution } from './desanitizer.js';
+import { logUpperBound } from './exact/ratio.js';
+import type { Ledger } from './ledger/ledger.js';
+import type { ReplyMemo } from './memo.js';
+import { type RandomSource, SystemSource } from './random/source.js';
+import { certify } from './table/certificate.js';
+import { decodeTable, tableDigest } from './table/format.js';
+import { TableSampler } from './table/sampler.js';
+import type { SanitizerTable } from './table/table.js';
+import { classOf, drawFromClass } from './text/classes.js';
+import { type Piece, pieces } from './text/segment.js';
+
+/** Which words are sanitized. Numbers, dates, addresses, ids, symbols and unknown words always are. */
+export type Policy =
+  | { readonly scope: 'every-word' }
+  /** Common words of the table pass in clear, but for those of the user's list. */
+  | { readonly scope: 'uncommon-words'; readonly userWords?: readonly string[] };
+
+export interface SanitizerOptions {
+  /** A table file; it is decoded and certified before anything else. */
+  readonly tableBytes: Uint8Array;
+  readonly policy?: Policy;
+  readonly ledger: Ledger;
+  /** The user's name in the ledger. */
+  readonly user: string;
+  /** Fixed replies; without it every call draws afresh, and repeating a text can average the noise out. */
+  readonly memo?: ReplyMemo;
+  /** With a memo: whether repetitions of a word within one text get the same reply (`same`, readable) or own ones. Default `same`. */
+  readonly repetitions?: 'same' | 'independent';
+}
+
+/** What left, in terms a person can check. Epsilon is never given without its notion. */
+export interface Receipt {
+  readonly tableName: string;
+  readonly tableDigest: string;
+  readonly notion: string;
+  /** What the notion does not cover here. */
+  readonly caveats: readonly string[];
+  readonly epsilonPerWord: number;
+  /** Sum over the draws of this text. */
+  readonly epsilonDocument: number;
+  readonly draws: number;
+  /** Draws that were paid for now; the others repeat replies that the receiver already has. */
+  readonly newDraws: number;
+  readonly piecesReplaced: number;
+  readonly wordsInClear: number;
+  /** Entropy of the block of a word, in bits, under a Zipf prior: what the visible block tells. 0 for whole-vocabulary tables. */
+  readonly blockBits: number;
+}
+
+export interface Sanitized {
+  readonly text: string;
+  /** For the de-sanitizer; secret, as it holds the user's words. */
+  readonly substitutions: readonly Substitution[];
+  readonly receipt: Receipt;
+}
+
+const ENDS_IN_WORD = /[\p{L}\p{M}\p{N}_]$/u;
+
+/** Letters of a word that stay visible under the block notion. */
+function likeInput(word: string, input: string): string {
+  if (input.length > 1 && input === input.toUpperCase() && input !== input.toLowerCase())
+    return word.toUpperCase();
+  const first = input[0]!;
+  if (first !== first.toLowerCase()) return word.slice(0, 1).toUpperCase() + word.slice(1);
+  return word;
+}
+
+interface Draw {
+  readonly piece: Piece;
+  /** Key of the draw: pieces with equal keys get equal replies under a memo. */
+  readonly key: string;
+  readonly wordId: number;
+  readonly occurrence: number;
+}
+
+/** Sanitizes text on the user's machine. */
+export class Sanitizer {
+  readonly table: SanitizerTable;
+  readonly digest: string;
+  readonly #sampler: TableSampler;
+  readonly #policy: Policy;
+  readonly #userWords: ReadonlySet<string>;
+  readonly #ledger: Ledger;
+  readonly #user: string;
+  readonly #memo: ReplyMemo | undefined;
+  readonly #independent: boolean;
+  readonly #fresh = new SystemSource();
+  /** Replies already paid for, by memo tag. */
+  readonly #paid = new Set<string>();
+  readonly #blockBits: number;
+
+  /**
+   * Fails closed: without a table whose certificate holds there is no sanitizer.
+   * @throws `TABLE_UNCERTIFIED`, `MEMO_EPOCH`, and the errors of `decodeTable`
+   */
+  constructor(options: SanitizerOptions) {
+    this.table = decodeTable(options.tableBytes);
+    this.digest = tableDigest(options.tableBytes);
+    const certificate = certify(this.table);
+    if (!certificate.holds) {
+      throw new SottoError('The sanitizer table does not keep its claim.', {
+        code: 'TABLE_UNCERTIFIED',
+        facts: {
+          table: this.table.name,
+          claimed: logUpperBound(this.table.claimed),
+          found: certificate.epsilon,
+        },
+        fix: 'Use a table that `certify` accepts.',
+      });
+    }
+    this.#sampler = new TableSampler(this.table);
+    this.#policy = options.policy ?? { scope: 'every-word' };
+    this.#userWords = new Set(
+      this.#policy.scope === 'uncommon-words'
+        ? (this.#policy.userWords ?? []).map((word) => word.toLowerCase())
+        : [],
+    );
+    this.#ledger = options.ledger;
+    this.#user = options.user;
+    this.#memo = options.memo;
+    this.#independent = options.repetitions === 'independent' || options.memo === undefined;
+    if (this.#memo !== undefined && this.#memo.epoch !== this.#ledger.epoch(this.#user)) {
+      throw new SottoError('Reply memo and ledger are in different epochs.', {
+        code: 'MEMO_EPOCH',
+        facts: { memo: this.#memo.epoch, ledger: this.#ledger.epoch(this.#user) },
+        fix: 'Make the memo with the epoch of the ledger.',
+      });
+    }
+    this.#blockBits = this.table.notion === 'ldp-within-block' ? blockEntropyBits(this.table) : 0;
+  }
+
+  /**
+   * Replaces words; pays in the ledger first, so that nothing is returned that was not paid for.
+   * @param context e.g. a conversation: replies repeat only within it
+   * @throws `BUDGET_SPENT` and the other errors of `Ledger.spend`
+   */
+  sanitize(text: string, context = ''): Sanitized {
+    const plan: (string | Draw)[] = [];
+    const seen = new Map<string, number>();
+    let wordsInClear = 0;
+    for (const piece of pieces(text)) {
+      if (piece.kind === 'public') plan.push(piece.text);
+      else if (this.#passes(piece)) {
+        wordsInClear++;
+        plan.push(piece.text);
+      } else {
+        const wordId = piece.kind === 'word' ? this.#sampler.idOf(fold(piece.text)) : -1;
+        const key = wordId >= 0 ? fold(piece.text) : piece.text;
+        const occurrence = this.#memo !== undefined && this.#independent ? (seen.get(key) ?? 0) : 0;
+        if (this.#independent) seen.set(key, occurrence + 1);
+        plan.push({ piece, key, wordId, occurrence });
+      }
+    }
+    const draws = plan.filter((item): item is Draw => typeof item !== 'string');
+    const { costly, unpaid } = this.#pay(draws, context);
+    const substitutions: Substitution[] = [];
+    const parts: string[] = [];
+    let afterWord = false;
+    for (const item of plan) {
+      if (typeof item === 'string') {
+        parts.push(item);
+        afterWord = ENDS_IN_WORD.test(item);
+        continue;
+      }
+      const substitute = this.#reply(item, context);
+      if (afterWord && !/^(?:n?')/.test(substitute)) parts.push(' ');
+      parts.push(substitute);
+      afterWord = true;
+      substitutions.push({ original: item.piece.text, substitute });
+    }
+    const perWord = logUpperBound(this.table.claimed);
+    return {
+      text: parts.join(''),
+      substitutions: byFrequency(substitutions),
+      receipt: {
+        tableName: this.table.name,
+        tableDigest: this.digest,
+        notion: this.#notion(),
+        caveats: this.#caveats(),
+        epsilonPerWord: perWord,
+        epsilonDocument: perWord * costly,
+        draws: costly,
+        newDraws: unpaid,
+        piecesReplaced: draws.length,
+        wordsInClear,
+        blockBits: this.#blockBits,
+      },
+    };
+  }
+
+  /** Draws that cost epsilon, and how many of them were not paid for before. */
+  #pay(draws: readonly Draw[], context: string): { costly: number; unpaid: number } {
+    const whole = this.table.stage !== null;
+    if (this.#memo === undefined) {
+      const count = whole ? draws.length : draws.filter(({ wordId }) => wordId >= 0).length;
+      this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count });
+      return { costly: count, unpaid: count };
+    }
+    const distinct = new Map<string, Draw>();
+    for (const draw of draws) {
+      if (draw.wordId >= 0 || whole) distinct.set(`${draw.occurrence} ${draw.key}`, draw);
+    }
+    const fresh: string[] = [];
+    for (const { key, occurrence } of distinct.values()) {
+      const tag = this.#memo.tag(this.digest, context, key, occurrence);
+      if (!this.#paid.has(tag)) fresh.push(tag);
+    }
+    this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count: fresh.length });
+    for (const tag of fresh) this.#paid.add(tag);
+    return { costly: distinct.size, unpaid: fresh.length };
+  }
+
+  #passes(piece: Piece): boolean {
+    if (this.#policy.scope === 'every-word' || piece.kind !== 'word') return false;
+    const id = this.#sampler.idOf(fold(piece.text));
+    return id >= 0 && id < this.table.commonWords && !this.#userWords.has(fold(piece.text));
+  }
+
+  #reply({ piece, key, wordId, occurrence }: Draw, context: string): string {
+    const source: RandomSource = this.#memo?.source(this.digest, context, key, occurrence) ?? this.#fresh;
+    // The whole-vocabulary notion shows neither class nor letter case.
+    if (this.table.stage !== null) return this.table.words[this.#sampler.draw(wordId, source)]!;
+    if (wordId >= 0) return likeInput(this.table.words[this.#sampler.draw(wordId, source)]!, piece.text);
+    const kind = piece.kind as Exclude<Piece['kind'], 'public'>;
+    return drawFromClass(classOf(kind, piece.text), source);
+  }
+
+  #notion(): string {
+    return this.table.notion === 'ldp-within-block'
+      ? 'local differential privacy within a public block of words; which block is visible'
+      : 'local differential privacy over the whole vocabulary';
+  }
+
+  #caveats(): string[] {
+    const caveats = ['length, spaces and punctuation are visible'];
+    if (this.table.notion === 'ldp-within-block') {
+      caveats.push(
+        `the block of a word is visible: ${this.#blockBits.toFixed(1)} bits on average, at any epsilon`,
+      );
+      caveats.push(
+        'letter case, and the class and shape of numbers, dates, addresses and unknown words are visible',
+      );
+    }
+    if (this.#policy.scope === 'uncommon-words') {
+      caveats.push('common words are sent in clear; the promise holds among the other words only');
+    }
+    if (this.#memo === undefined)
+      caveats.push('no reply memo: sending a text again costs again and helps an attacker average');
+    else if (!this.#independent) caveats.push('equal words are visibly equal within a context');
+    else caveats.push('equal words at equal counts are visibly equal across texts of a context');
+    return caveats;
+  }
+}
+
+/** The spelling that a vocabulary holds. */
+function fold(word: string): string {
+  return word.toLowerCase().replace(/\u2019/g, "'");
+}
+
+/** The most frequent original of a substitute first, so that it wins when the answer is put back. */
+function byFrequency(substitutions: readonly Substitution[]): Substitution[] {
+  const counts = new Map<string, { substitution: Substitution; count: number }>();
+  for (const substitution of substitutions) {
+    const key = `${substitution.substitute}\u0000${substitution.original}`;
+    const known = counts.get(key);
+    if (known === undefined) counts.set(key, { substitution, count: 1 });
+    else known.count++;
+  }
+  return [...counts.values()].sort((a, b) => b.count - a.count).map(({ substitution }) => substitution);
+}
+
+/** Entropy of the block of a word in bits when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */
+export function blockEntropyBits(table: SanitizerTable): number {
+  let total = 0;
+  for (let rank = 0; rank < table.words.length; rank++) total += 1 / (rank + 11);
+  let bits = 0;
+  for (const { members } of table.blocks) {
+    let share = 0;
+    for (const id of members) share += 1 / ((id + 11) * total);
+    bits -= share * Math.log2(share);
+  }
+  return bits;
+}
