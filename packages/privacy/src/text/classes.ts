@@ -17,7 +17,7 @@ export type FormatClass =
   | 'symbol'
   | `script:${ScriptName}`;
 
-const scriptWords = {
+const scriptTexts = {
   cyrillic:
     'дом город человек время дело книга вода дорога письмо работа слово место вопрос случай страна ночь',
   greek: 'σπίτι πόλη χρόνος βιβλίο νερό δρόμος γράμμα λέξη τόπος χώρα νύχτα μέρα φίλος θέμα σχολείο θάλασσα',
@@ -28,7 +28,9 @@ const scriptWords = {
   other: 'thing place time matter person work word way case point part side kind fact idea number',
 } as const;
 
-type ScriptName = keyof typeof scriptWords;
+type ScriptName = keyof typeof scriptTexts;
+
+const scriptWords = new Map(Object.entries(scriptTexts).map(([script, text]) => [script, text.split(' ')]));
 
 const scriptTests: readonly (readonly [ScriptName, RegExp])[] = [
   ['cyrillic', /^\p{Script=Cyrillic}/u],
@@ -74,8 +76,11 @@ export function classOf(kind: Exclude<PieceKind, 'public'>, text: string): Forma
   }
 }
 
-const digits = (count: number, source: RandomSource) =>
-  Array.from({ length: count }, () => uniformBelow(source, 10)).join('');
+function digits(count: number, source: RandomSource): string {
+  let out = '';
+  for (let i = 0; i < count; i++) out += uniformBelow(source, 10);
+  return out;
+}
 
 const letters = (count: number, source: RandomSource) =>
   Array.from({ length: count }, () => String.fromCharCode(65 + uniformBelow(source, 26))).join('');
@@ -107,7 +112,7 @@ export function drawFromClass(format: FormatClass, source: RandomSource): string
     case 'symbol':
       return pick(symbols, source);
     case 'script':
-      return pick(scriptWords[detail as ScriptName].split(' '), source);
+      return pick(scriptWords.get(detail)!, source);
     default:
       return pick(nouns, source);
   }
