@@ -1,7 +1,28 @@
+export { type Audit, audit } from './attacks/audit.js';
+export { BigramModel, type HmmGuess, hmmGuess } from './attacks/hmm.js';
+export {
+  type AttributeLeak,
+  attributeLeak,
+  bayesSuccess,
+  inversionSuccess,
+  keepRate,
+  replaySuccess,
+  tableBayesSuccess,
+} from './attacks/inference.js';
+export { clopperPearson, type Rate, wordPrior } from './attacks/statistics.js';
 export { balancedGroups } from './build/cluster.js';
-export { buildStaircase, type Coordinate, type StaircaseOptions } from './build/staircase.js';
+export { type LabelledText, lexiconValues, taskValues } from './build/coordinates.js';
+export { type Shape, searchShapes } from './build/search.js';
+export {
+  buildStaircase,
+  type Coordinate,
+  groupWords,
+  type StaircaseOptions,
+  type WordGroups,
+} from './build/staircase.js';
 export { type WordVectors, wordVectors } from './build/vectors.js';
 export { winkVectors } from './build/wink.js';
+export { Desanitizer, type Substitution } from './desanitizer.js';
 export {
   compareRatios,
   expLowerBound,
@@ -10,7 +31,42 @@ export {
   parseEpsilon,
   type Ratio,
 } from './exact/ratio.js';
+export { addExpense, type Expense, epsilonAt, nothing, type Total } from './ledger/composition.js';
+export { FileStorage, type LedgerStorage, MemoryStorage } from './ledger/file.js';
+export { type Budget, Ledger, type Statement, verifyLedger } from './ledger/ledger.js';
+export {
+  type CandidateList,
+  custext,
+  greedyBlocks,
+  type NoiseScale,
+  noisyMax,
+  plainBlocks,
+  randomisedResponse,
+  santext,
+} from './mechanisms/baselines.js';
+export { ExactNoisyMax } from './mechanisms/exact-rnm.js';
+export {
+  drawFromRow,
+  judge,
+  keepCeiling,
+  type Mechanism,
+  mechanismOf,
+  type Row,
+  tableMechanism,
+  type Verdict,
+} from './mechanisms/mechanism.js';
+export { type Noise, noisyMaxProbabilities } from './mechanisms/noisy-max.js';
+export { ReplyMemo } from './memo.js';
 export { Hmac, PrfSource, type RandomSource, SystemSource, uniformBelow } from './random/source.js';
+export {
+  blockEntropyBits,
+  type Policy,
+  type Receipt,
+  type Sanitized,
+  Sanitizer,
+  type SanitizerOptions,
+} from './sanitizer.js';
+export { readShippedTable, type ShippedTable, shippedTables } from './shipped.js';
 export { type Certificate, certify, type WorstPair } from './table/certificate.js';
 export { decodeTable, encodeTable, tableDigest } from './table/format.js';
 export { drawWeighted, TableSampler } from './table/sampler.js';
@@ -24,3 +80,5 @@ export {
   type SanitizerTable,
   type WordPlaces,
 } from './table/table.js';
+export { classBits, classOf, drawFromClass, type FormatClass } from './text/classes.js';
+export { type Piece, type PieceKind, pieces } from './text/segment.js';

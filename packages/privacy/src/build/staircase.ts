@@ -50,9 +50,14 @@ function largestLow(bound: Ratio, k: number): bigint {
  * the largest fraction not above e^epsilon. As both sums of a row are equal for all x, the ratio of any two probabilities is at most
  * high / low. The vectors must be public: they must not depend on anybody's text, unless the table serves that text's owner alone.
  * The same input gives the same bytes on every platform.
+ * @param divided what `groupWords` gave for the same vectors and options, to save its time
  * @throws `BUILD_INVALID`, `EPSILON_INVALID`
  */
-export function buildStaircase(vectors: WordVectors, options: StaircaseOptions): SanitizerTable {
+export function buildStaircase(
+  vectors: WordVectors,
+  options: StaircaseOptions,
+  divided?: WordGroups,
+): SanitizerTable {
   const { k, m } = options;
   const count = vectors.words.length;
   if (
@@ -70,6 +75,51 @@ export function buildStaircase(vectors: WordVectors, options: StaircaseOptions):
     ? expLowerBound(parseEpsilon(options.epsilonWithin ?? String(Number(options.epsilon) / 2)))
     : bound;
   const within = largestFractionBelow(withinBound, largestLow(withinBound, k));
+  const { similarity, placed, groups, commonWords } = divided ?? groupWords(vectors, options);
+  const blocks = groups.map((members) => staircaseBlock(similarity.rows, similarity.dimension, members, m));
+  const high = Number(within.numerator);
+  const low = Number(within.denominator);
+  const stage = whole
+    ? blockStage(placed.rows, placed.dimension, groups, options, bound, { high, low })
+    : null;
+  return {
+    name: options.name,
+    provenance: options.provenance,
+    notion: options.notion,
+    claimed: stage === null ? within : stage.claimed,
+    high,
+    low,
+    k,
+    m,
+    words: vectors.words,
+    commonWords,
+    blocks,
+    stage: stage === null ? null : stage.stage,
+  };
+}
+
+interface Points {
+  readonly rows: Float64Array;
+  readonly dimension: number;
+}
+
+/** The division of a vocabulary into blocks, which depends on k and the coordinates but not on epsilon and m. */
+export interface WordGroups {
+  /** Coordinates in which near words are near. */
+  readonly similarity: Points;
+  /** The same with the frequency coordinate, by which the blocks were made. */
+  readonly placed: Points;
+  readonly groups: readonly Uint32Array[];
+  readonly commonWords: number;
+}
+
+/** Divides a vocabulary into blocks. */
+export function groupWords(
+  vectors: WordVectors,
+  options: Pick<StaircaseOptions, 'k' | 'frequencyWeight' | 'coordinates' | 'commonShare'>,
+): WordGroups {
+  const { k } = options;
+  const count = vectors.words.length;
   const coordinates = options.coordinates ?? [];
   const unit = unitRows(vectors);
   const similarity = appendColumns(
@@ -96,26 +146,7 @@ export function buildStaircase(vectors: WordVectors, options: StaircaseOptions):
       k,
     ).map((group) => group.map((id) => id + from!)),
   );
-  const blocks = groups.map((members) => staircaseBlock(similarity.rows, similarity.dimension, members, m));
-  const high = Number(within.numerator);
-  const low = Number(within.denominator);
-  const stage = whole
-    ? blockStage(placed.rows, placed.dimension, groups, options, bound, { high, low })
-    : null;
-  return {
-    name: options.name,
-    provenance: options.provenance,
-    notion: options.notion,
-    claimed: stage === null ? within : stage.claimed,
-    high,
-    low,
-    k,
-    m,
-    words: vectors.words,
-    commonWords,
-    blocks,
-    stage: stage === null ? null : stage.stage,
-  };
+  return { similarity, placed, groups, commonWords };
 }
 
 /** Near words by squared distance, ties to the smaller position; the word itself is always its own nearest. */

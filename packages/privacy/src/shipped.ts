@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { gunzipSync } from 'node:zlib';
+import { SottoError } from '@sotto/base';
+import { tableDigest } from './table/format.js';
+
+/** A table that comes with this package. */
+export interface ShippedTable {
+  readonly name: string;
+  /** SHA-256 that the file must have. */
+  readonly digest: string;
+  /** In a sentence, for choosing. */
+  readonly about: string;
+}
+
+const LARGEST_TABLE_BYTES = 16 * 1024 * 1024;
+
+async function readData(name: string): Promise<Uint8Array> {
+  return await readFile(new URL(`../data/${name}`, import.meta.url));
+}
+
+/** The tables of this package with their digests. */
+export async function shippedTables(): Promise<readonly ShippedTable[]> {
+  return JSON.parse(new TextDecoder().decode(await readData('tables.json'))) as ShippedTable[];
+}
+
+/** The bytes of a shipped table. @throws `TABLE_UNKNOWN`, `TABLE_CORRUPT` */
+export async function readShippedTable(name: string): Promise<Uint8Array> {
+  const tables = await shippedTables();
+  const table = tables.find((candidate) => candidate.name === name);
+  if (table === undefined) {
+    throw new SottoError('There is no sanitizer table of this name.', {
+      code: 'TABLE_UNKNOWN',
+      facts: { name, known: tables.map((known) => known.name).join(', ') },
+      fix: 'Choose one of the known names.',
+    });
+  }
+  try {
+    const bytes = new Uint8Array(
+      gunzipSync(await readData(`${name}.san.gz`), { maxOutputLength: LARGEST_TABLE_BYTES }),
+    );
+    if (tableDigest(bytes) === table.digest) return bytes;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error;
+  }
+  throw new SottoError('A sanitizer table of this package is damaged.', {
+    code: 'TABLE_CORRUPT',
+    facts: { name },
+    fix: 'Install the package again.',
+  });
+}
