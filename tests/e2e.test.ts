@@ -105,6 +105,29 @@ describe('sotto demo', () => {
     expect(report.logitsRmsError).toBeLessThan(0.05);
   });
 
+  it('leaves no server behind when it is killed', async () => {
+    const child = spawn(process.execPath, [main, 'demo', '--params', 'insecure-toy', '--private', 'Lily']);
+    const url = await new Promise<string>((resolve) => {
+      let err = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        err += text;
+        const match = /at (http:\/\/[\d.:]+)/.exec(err);
+        if (match) resolve(match[1]!);
+      });
+    });
+    const answers = () =>
+      fetch(`${url}/health`).then(
+        (response) => response.ok,
+        () => false,
+      );
+    expect(await answers()).toBe(true);
+    child.kill('SIGKILL');
+    for (let tries = 0; tries < 100 && (await answers()); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(await answers()).toBe(false);
+  });
+
   it('stops with typed errors on prompts that cannot be asked', async () => {
     const ask = (...args: string[]) =>
       sotto('demo', '--params', 'insecure-toy', '--refresh', 'client', ...args);

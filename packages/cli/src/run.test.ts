@@ -75,7 +75,9 @@ describe('exit codes', () => {
     expect(of('MODEL_MISMATCH')).toBe(3);
     expect(of('BACKEND_UNAVAILABLE')).toBe(4);
     expect(of('MEMORY_INSUFFICIENT')).toBe(4);
+    expect(of('HE_OUT_OF_MEMORY')).toBe(4);
     expect(of('SERVER_ADDRESS')).toBe(4);
+    expect(of('ENGINE_OUTPUT_ESCAPED')).toBe(6);
     expect(of('SERVER_UNREACHABLE')).toBe(5);
     expect(of('WORKER_LOST')).toBe(5);
     expect(of('RESULT_WRONG')).toBe(6);
