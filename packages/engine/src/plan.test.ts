@@ -44,6 +44,26 @@ describe('the plan', () => {
     await expect(makePlan(model, other, small)).rejects.toThrow(/PLAN_CALIBRATION_MISMATCH/);
   });
 
+  test('refuses ranges that no polynomial covers', async () => {
+    const wide = {
+      ...calibration,
+      layers: calibration.layers.map((layer) => ({ ...layer, logSum: [-12, 2] as const })),
+    };
+    await expect(makePlan(model, wide, small)).rejects.toThrow(/PLAN_INACCURATE/);
+    // A little wider than usual costs higher degrees, not accuracy.
+    const wider = {
+      ...calibration,
+      layers: calibration.layers.map((layer) => ({
+        ...layer,
+        logSum: [-7.6, 1.5] as const,
+        logSquareSum: [-5.5, 0] as const,
+      })),
+    };
+    const plan = await makePlan(model, wider, small);
+    expect(plan.degrees).toMatchObject({ inverse: 127, lastInverse: 63 });
+    expect(plan.refreshes).toBe(7);
+  });
+
   test('forecasts from its counts', async () => {
     const plan = await makePlan(model, calibration, small);
     const free = {

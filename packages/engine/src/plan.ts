@@ -74,8 +74,23 @@ export interface PlanOptions {
   readonly degrees?: Degrees;
 }
 
-/** Best first. */
-const degreeChoices: readonly Degrees[] = [{ ...defaultDegrees, exp: 15 }, defaultDegrees];
+/** Best first among those that need equally many refreshes. */
+const degreeChoices: readonly Degrees[] = [
+  { ...defaultDegrees, exp: 15, inverse: 127, lastInverse: 63 },
+  { ...defaultDegrees, exp: 15, inverse: 127 },
+  { ...defaultDegrees, exp: 15 },
+  { ...defaultDegrees, inverse: 127 },
+  defaultDegrees,
+];
+
+/** Largest errors with which the approximated model still is the model. */
+const errorLimits: Readonly<LayerPolynomials['errors']> = {
+  norm: 0.01,
+  exp: 0.02,
+  inverse: 0.9,
+  lastInverse: 0.02,
+  silu: 0.03,
+};
 
 function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
   const { slots, publicTokens = 1 } = options;
@@ -112,26 +127,54 @@ function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
   );
 }
 
-function chooseDegrees(options: PlanOptions, usable: number): { degrees: Degrees; cuts: CutName[] } {
+interface Choice {
+  readonly degrees: Degrees;
+  readonly cuts: CutName[];
+  readonly polynomials: LayerPolynomials[];
+}
+
+function chooseDegrees(
+  model: LlamaModel,
+  calibration: Calibration,
+  options: PlanOptions,
+  usable: number,
+): Choice {
   const choices = options.degrees === undefined ? degreeChoices : [options.degrees];
-  let best: { degrees: Degrees; cuts: CutName[] } | null = null;
+  let best: Choice | null = null;
   let problem: unknown;
   for (const degrees of choices) {
     try {
       const cuts = chooseCuts(layerDepths(degrees), usable);
-      if (best === null || cuts.length < best.cuts.length) best = { degrees, cuts };
+      if (best !== null && cuts.length >= best.cuts.length) continue;
+      const polynomials = makePolynomials(calibration, model.config, degrees);
+      checkErrors(polynomials);
+      best = { degrees, cuts, polynomials };
     } catch (error) {
-      problem = error;
+      problem ??= error;
     }
   }
   if (best === null) throw problem;
   return best;
 }
 
+function checkErrors(polynomials: readonly LayerPolynomials[]): void {
+  polynomials.forEach(({ errors }, layer) => {
+    for (const name of Object.keys(errorLimits) as (keyof typeof errorLimits)[]) {
+      if (errors[name] <= errorLimits[name]) continue;
+      throw new SottoError('A calibrated range is too wide for the polynomials that fit.', {
+        code: 'PLAN_INACCURATE',
+        facts: { layer, polynomial: name, error: errors[name].toPrecision(2), limit: errorLimits[name] },
+        fix: 'Calibrate on more and more typical text, or use parameters with more levels and higher degrees.',
+      });
+    }
+  });
+}
+
 /**
  * Plans the encrypted forward pass of a model: layout, polynomials, refresh points, and by a dry run the exact keys and counts.
  *
- * @throws SottoError `PLAN_LAYOUT_IMPOSSIBLE`, `PLAN_WINDOW_EXCEEDED`, `PLAN_TOO_FEW_LEVELS`, `PLAN_CALIBRATION_MISMATCH`.
+ * @throws SottoError `PLAN_LAYOUT_IMPOSSIBLE`, `PLAN_WINDOW_EXCEEDED`, `PLAN_TOO_FEW_LEVELS`,
+ * `PLAN_INACCURATE`, `PLAN_CALIBRATION_MISMATCH`.
  */
 export async function makePlan(
   model: LlamaModel,
@@ -149,8 +192,7 @@ export async function makePlan(
   const { topLevel, bottomLevel = 0 } = options;
   const usable = topLevel - bottomLevel;
   const layout = chooseLayout(model, options);
-  const { degrees, cuts } = chooseDegrees(options, usable);
-  const polynomials = makePolynomials(calibration, config, degrees);
+  const { degrees, cuts, polynomials } = chooseDegrees(model, calibration, options, usable);
   const base: Plan = {
     version: 1,
     modelDigest: model.digest,

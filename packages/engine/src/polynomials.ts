@@ -158,10 +158,29 @@ function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Deg
   };
 }
 
+/** A last inverse as exact as this needs no higher degrees. */
+const EXACT_ENOUGH = 1e-3;
+
+/**
+ * The polynomials of every layer. `degrees` are upper bounds for the two inverses: a layer whose windows are narrow gets smaller
+ * ones.
+ */
 export function makePolynomials(
   calibration: Calibration,
   config: LlamaConfig,
   degrees: Degrees,
 ): LayerPolynomials[] {
-  return calibration.layers.map((layer) => layerPolynomials(layer, config, degrees));
+  const half = (degree: number): number => (degree - 1) / 2;
+  const smaller: Degrees[] = [
+    { ...degrees, inverse: half(degrees.inverse), lastInverse: half(degrees.lastInverse) },
+    { ...degrees, lastInverse: half(degrees.lastInverse) },
+    { ...degrees, inverse: half(degrees.inverse) },
+  ].filter(({ inverse, lastInverse }) => inverse >= 31 && lastInverse >= 15);
+  return calibration.layers.map((layer) => {
+    for (const choice of smaller) {
+      const polynomials = layerPolynomials(layer, config, choice);
+      if (polynomials.errors.lastInverse < EXACT_ENOUGH) return polynomials;
+    }
+    return layerPolynomials(layer, config, degrees);
+  });
 }
