@@ -1,5 +1,5 @@
 // Bootstrapping at secure size, stage by stage. One JSON line for each repetition, then one for precision and memory.
-//   node bench/bootstrap.mjs [--slots 32768] [--real] [--babySteps 4] [--compact] [--backend native|wasm] [--threads 1] [--repeat 3] [--preset NAME]
+//   node bench/bootstrap.mjs [--slots 32768] [--real] [--babySteps 4] [--backend native|wasm] [--threads 1] [--repeat 3] [--preset NAME]
 import { parseArgs } from 'node:util';
 import {
   Bootstrapper,
@@ -20,7 +20,6 @@ const { values } = parseArgs({
     slots: { type: 'string' },
     real: { type: 'boolean', default: false },
     babySteps: { type: 'string', default: '4' },
-    compact: { type: 'boolean', default: false },
     backend: { type: 'string' },
     threads: { type: 'string', default: '1' },
     repeat: { type: 'string', default: '3' },
@@ -47,7 +46,7 @@ for (const { id, maxLevel } of bootstrapKeyList(params, options)) {
 }
 const compileStartMs = performance.now();
 const ev = new CkksEvaluator(context, keys);
-const boot = new Bootstrapper(ev, values.compact ? { ...options, diagonals: 'compact' } : options);
+const boot = new Bootstrapper(ev, options);
 const readyMs = performance.now();
 
 const wave = (i, phase) => Math.sin(1.7 * i * i + phase * i);
@@ -107,6 +106,7 @@ console.log(
     keys: keys.size,
     keyBytes: keys.sizeBytes,
     peakBytes: context.ring.memory().peakBytes,
+    processPeakBytes: 1024 * process.resourceUsage().maxRSS,
     keygenMs: round(compileStartMs - keygenStartMs),
     compileMs: round(readyMs - compileStartMs),
   }),

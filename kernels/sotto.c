@@ -8,7 +8,7 @@
 #include "sample.h"
 
 // Changes whenever a function here changes its meaning.
-EXPORT u32 sotto_abi(void) { return 1; }
+EXPORT u32 sotto_abi(void) { return 2; }
 
 // 0 portable, 1 simd128, 2 avx2, 3 avx512.
 EXPORT u32 sotto_isa(void) { return SOTTO_ISA; }
@@ -142,16 +142,19 @@ KERNEL(mul_sum) {
   Modulus m = modulus(p->q, p->inverse);
   for (u32 start = 0; start < t->terms; start += SUM_TERMS) {
     const u32 *a[SUM_TERMS], *b[SUM_TERMS];
-    u32 now = t->terms - start < SUM_TERMS ? t->terms - start : SUM_TERMS;
+    u32 log_run[SUM_TERMS], now = t->terms - start < SUM_TERMS ? t->terms - start : SUM_TERMS, plain = 0, end = now;
     for (u32 k = 0; k < now; k++) {
-      a[k] = address(t->list, 2 * (start + k)) + at;
-      b[k] = address(t->list, 2 * (start + k) + 1) + at;
+      u32 term = 3 * (start + k), run = (u32)t->list[term + 2], place = run ? --end : plain++;
+      a[place] = address(t->list, term) + at;
+      b[place] = address(t->list, term + 1) + (at >> run);
+      log_run[place] = run;
     }
-    mul_sum_row(r->o + at, a, b, now, n, &m, r->accumulate || start);
+    mul_sum_row(r->o + at, a, b, log_run, plain, now, n, &m, r->accumulate || start);
   }
 }
 
-// `list`: a and b of each term in turn. The output may not be an input unless there are at most 16 terms.
+// `list`: for each term a, b and the logarithm of b's run length: 0, or at least LOG_LANES, and then b holds n >> log_run words a
+// row. The output may not be an input unless there are at most 16 terms, nor a b of runs.
 EXPORT void sotto_mul_sum(const Ring *ring, u32 *o, const u64 *list, u32 terms, Basis basis, u32 count, int accumulate) {
   Terms t = {list, terms};
   RUN(mul_sum, .o = o, .accumulate = accumulate, .more = &t);

@@ -153,8 +153,13 @@ INLINE V v_opaque(const V *at) {
   __asm__("" : "+r"(at));
   return *at;
 }
+// As v_set(*at), likewise unrecognisable.
+INLINE V v_splat(const u32 *at) {
+  return wasm_i8x16_swizzle(wasm_v128_load32_zero(at), wasm_u32x4_const_splat(0x03020100));
+}
 #else
 INLINE V v_opaque(const V *at) { return *at; }
+INLINE V v_splat(const u32 *at) { return v_set(*at); }
 #endif
 
 // Transposes LANES vectors in registers.

@@ -25,7 +25,7 @@ interface Target {
   form?: PlaintextForm;
 }
 
-/** An encoded polynomial; for products its rows are in Montgomery form. Owns its memory. */
+/** An encoded polynomial; for products its rows are in Montgomery form and in cold memory. Owns its memory. */
 export class Plaintext implements Plain {
   readonly level: number;
   readonly scale: number;
@@ -51,9 +51,14 @@ export class Plaintext implements Plain {
         stride === 1
           ? coefficients
           : Float64Array.from({ length: context.n / stride }, (_, i) => coefficients[i * stride]);
-    } else {
+    } else if (this.purpose === 'addition') {
       this.#rows = context.ring.alloc(this.basis.size);
       this.#write(this.#rows, coefficients);
+    } else {
+      using scratch = context.scratch(this.basis.size);
+      this.#write(scratch.at, coefficients);
+      this.#rows = context.ring.allocCold(this.basis.size);
+      context.ring.copy(this.#rows, scratch.at, this.basis);
     }
   }
 

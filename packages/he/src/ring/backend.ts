@@ -18,6 +18,9 @@ export interface Basis {
   readonly size: number;
 }
 
+/** Shortest run of {@link Ring.mulSum}. */
+export const LEAST_RUN = 16;
+
 export interface MemoryUse {
   liveBytes: number;
   peakBytes: number;
@@ -62,8 +65,14 @@ export interface Ring {
 
   /** Memory for `rows` rows of N words, not cleared. */
   alloc(rows: number): Ptr;
+  /**
+   * Memory for data that are written once and then only read as a second factor (mul, mulAdd, mulSum) or as the key of
+   * innerProduct; read, write, copy and free also take its addresses, any other kernel refuses them with `HE_RING_ADDRESS`.
+   * WebAssembly keeps it outside of its 4 GiB, at the price of one copy a use; elsewhere it costs nothing.
+   */
+  allocCold(rows: number): Ptr;
   free(at: Ptr): void;
-  /** Polynomials only; tables and scratch of the backend are not counted. */
+  /** Polynomials, cold ones too; tables and scratch of the backend are not counted. */
   memory(): MemoryUse;
   write(at: Ptr, words: Uint32Array): void;
   /** A copy of `count` words. */
@@ -91,8 +100,21 @@ export interface Ring {
   mul(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void;
   /** out += a*b with b in Montgomery form. */
   mulAdd(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void;
-  /** out = sum_i a[i]*b[i], b in Montgomery form; added to `out` when `accumulate`. */
-  mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void;
+  /**
+   * out = sum_i a[i]*b[i], b in Montgomery form; added to `out` when `accumulate`.
+   *
+   * A polynomial in X^r, r a power of two, has in NTT form rows that are runs of r equal words. With r = runs[i] >= {@link LEAST_RUN}
+   * b[i] holds each run once: rows of N/r words without gaps, in ceil(basis.size/r) rows of memory. 1 stands for a full polynomial,
+   * as do all when `runs` is absent.
+   */
+  mulSum(
+    out: Ptr,
+    a: readonly Ptr[],
+    bMontgomery: readonly Ptr[],
+    basis: Basis,
+    accumulate: boolean,
+    runs?: readonly number[],
+  ): void;
   /** out = a*c, one constant (plain residue) a row. */
   mulConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void;
   mulConstAdd(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void;

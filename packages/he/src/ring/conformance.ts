@@ -1,5 +1,5 @@
 import { SottoError } from '@sotto/base';
-import type { Backend, Basis, Ptr, Ring } from './backend.js';
+import { type Backend, type Basis, LEAST_RUN, type Ptr, type Ring } from './backend.js';
 import { ChaCha20 } from './chacha20.js';
 import { invMod, mulMod } from './modular.js';
 import { primesBelow, primesNear } from './primes.js';
@@ -57,6 +57,12 @@ export class Workbench {
 
   place(words: Uint32Array): Ptr {
     const at = this.ring.alloc(words.length / this.ring.n);
+    this.ring.write(at, words);
+    return at;
+  }
+
+  placeCold(words: Uint32Array): Ptr {
+    const at = this.ring.allocCold(Math.ceil(words.length / this.ring.n));
     this.ring.write(at, words);
     return at;
   }
@@ -142,6 +148,7 @@ export function runEveryKernel(bench: Workbench): Map<string, Uint32Array> {
     ring.mulSum(out, left, right, full, true);
     record(`mulSum ${terms}, accumulating, the output among the inputs`, out, full);
   }
+  recordSecondFactors(bench, record, out, [a, b, c]);
   const [d1, d2] = [ring.alloc(full.size), ring.alloc(full.size)];
   for (const accumulate of [false, true]) {
     ring.tensor(out, d1, d2, a, b, c, d, full, accumulate);
@@ -225,12 +232,93 @@ export function runEveryKernel(bench: Workbench): Map<string, Uint32Array> {
       record(`innerProduct ${count} ${accumulate} a`, d1, basis);
     }
   }
+  const coldKey = bench.placeCold(ring.read(key, full.size * keyDigits * 2 * ring.n));
+  for (const [count, basis] of [
+    [1, ring.basis([last, 0])],
+    [4, inner],
+    [15, inner],
+  ] as const) {
+    ring.innerProduct(out, d1, digits.slice(0, count), basis, coldKey, full, keyDigits, count === 4);
+    record(`innerProduct ${count}, cold key, b`, out, basis);
+    record(`innerProduct ${count}, cold key, a`, d1, basis);
+  }
+  ring.free(coldKey);
   ring.select(out, ring.basis([last, 1]), a, full);
   record('select', out, ring.basis([last, 1]));
   ring.select(a, ring.basis([1, last]), a, full);
   record('select in place', a, ring.basis([1, last]));
   for (const at of [a, b, c, d, d1, d2, key, out, ...digits]) ring.free(at);
   return results;
+}
+
+/** Second factors in cold memory and in runs, alone and mixed. Every run once must give what the full polynomial gives. */
+function recordSecondFactors(
+  bench: Workbench,
+  record: (name: string, at: Ptr, basis: Basis) => void,
+  out: Ptr,
+  inputs: readonly Ptr[],
+): void {
+  const { ring, full } = bench;
+  const { n } = ring;
+  const cold = bench.placeCold(bench.residues(full));
+  const work = bench.polynomial(full);
+  ring.mul(out, inputs[0]!, cold, full);
+  record('mul, cold factor', out, full);
+  ring.mulAdd(out, inputs[1]!, cold, full);
+  record('mulAdd, cold factor', out, full);
+  ring.copy(work, cold, full);
+  record('copy out of cold memory', work, full);
+  ring.copy(cold, inputs[2]!, full);
+  record('copy into cold memory', cold, full);
+
+  // Polynomials in X^run: in NTT form runs of equal words. The last ones have runs longer than a row's part for one thread.
+  const lengths = [1, LEAST_RUN, 2 * LEAST_RUN, n / 4, n].filter(
+    (run) => run === 1 || (run >= LEAST_RUN && run <= n),
+  );
+  const factors = lengths.map((run, i) => {
+    const words = bench.residues(full);
+    for (let at = 0; at < words.length; at++) words[at] = words[at - (at % run)]!;
+    const once = words.filter((_, at) => at % run === 0);
+    const padded = new Uint32Array(Math.ceil(once.length / n) * n);
+    padded.set(once);
+    return {
+      run,
+      whole: bench.place(words),
+      at: i % 2 === 0 ? bench.placeCold(padded) : bench.place(padded),
+    };
+  });
+  for (const terms of [1, 2, 3, 16, 17, 40]) {
+    for (const accumulate of [false, true]) {
+      const left = Array.from({ length: terms }, (_, i) => inputs[i % inputs.length]!);
+      if (accumulate) left[terms - 1] = out;
+      const right = left.map((_, i) => factors[(i + terms) % factors.length]!);
+      ring.copy(work, out, full);
+      ring.mulSum(
+        out,
+        left,
+        right.map(({ at }) => at),
+        full,
+        accumulate,
+        right.map(({ run }) => run),
+      );
+      record(`mulSum ${terms} of runs ${accumulate}`, out, full);
+      const whole = right.map((factor) => factor.whole);
+      ring.mulSum(
+        work,
+        left.map((at) => (at === out ? work : at)),
+        whole,
+        full,
+        accumulate,
+      );
+      const [got, want] = [bench.rows(out, full), bench.rows(work, full)];
+      demand(
+        got.every((word, i) => word === want[i]),
+        'runs stand for full polynomials',
+        { terms },
+      );
+    }
+  }
+  for (const at of [cold, work, ...factors.flatMap((factor) => [factor.at, factor.whole])]) ring.free(at);
 }
 
 /** Product in Z_q[X]/(X^N+1) by the schoolbook rule. */
@@ -362,6 +450,14 @@ export function checkMemory(backend: Backend): void {
   demand(ring.memory().peakBytes === 13 * rowBytes, 'the peak is counted');
   ring.write(runs[0]!, new Uint32Array(ring.n).fill(5));
   demand(ring.read(runs[0]! + 4, 1)[0] === 5, 'words are read where they were written');
+  const cold = ring.allocCold(3);
+  demand(ring.memory().liveBytes === 16 * rowBytes, 'cold memory is counted');
+  ring.write(cold + rowBytes, new Uint32Array(ring.n).fill(6));
+  demand(ring.read(cold + rowBytes + 4, 1)[0] === 6, 'words are read from cold memory');
+  demand(codeOf(() => ring.free(cold + rowBytes)) === 'HE_RING_ADDRESS', 'parts cannot be freed');
+  ring.free(cold);
+  demand(codeOf(() => ring.free(cold)) === 'HE_RING_ADDRESS', 'cold memory is freed once');
+  demand(codeOf(() => ring.read(cold, 1)) === 'HE_RING_ADDRESS', 'freed cold memory is gone');
   const before = ring.memory().liveBytes;
   for (let i = 0; i < 100; i++) ring.free(ring.alloc(3));
   demand(ring.memory().liveBytes === before, 'a steady state holds still');
@@ -369,6 +465,7 @@ export function checkMemory(backend: Backend): void {
     codeOf(() => ring.free(runs[0]! + rowBytes * 100)) === 'HE_RING_ADDRESS',
     'foreign addresses are refused',
   );
+  demand(codeOf(() => ring.allocCold(2 ** 40)) === 'HE_OUT_OF_MEMORY', 'too much cold memory too');
   demand(codeOf(() => ring.alloc(2 ** 40)) === 'HE_OUT_OF_MEMORY', 'too much memory is a typed error');
   ring.dispose();
   ring.dispose();
@@ -388,7 +485,7 @@ export function checkErrors(backend: Backend): void {
   const other = backend.createRing({ logN: 10, primes: [p, r] });
   const [one, both] = [ring.basis([0]), ring.basis([0, 1])];
   demand(ring.basis([0, 1]) === both, 'bases are interned');
-  const [x, y] = [ring.alloc(1), ring.alloc(2)];
+  const [x, y, cold] = [ring.alloc(1), ring.alloc(2), ring.allocCold(1)];
   const refused: [string, string, () => void][] = [
     ['HE_RING_BASIS', 'an empty basis', () => ring.basis([])],
     ['HE_RING_BASIS', 'a repeated prime', () => ring.basis([0, 0])],
@@ -406,6 +503,22 @@ export function checkErrors(backend: Backend): void {
     ['HE_RING_ARGUMENT', 'NaN', () => ring.liftDoubles(x, new Float64Array(ring.n).fill(Number.NaN), one)],
     ['HE_RING_ARGUMENT', 'a short seed', () => ring.uniform(x, new Uint8Array(16), 0, one)],
     ['HE_RING_ARGUMENT', 'an empty sum', () => ring.mulSum(x, [], [], one, false)],
+    ['HE_RING_ADDRESS', 'cold memory to be transformed', () => ring.ntt(cold, one)],
+    ['HE_RING_ADDRESS', 'a cold sum', () => ring.add(cold, x, x, one)],
+    ['HE_RING_ADDRESS', 'a cold first factor', () => ring.mul(x, cold, x, one)],
+    ['HE_RING_ADDRESS', 'too short a cold factor', () => ring.mul(y, y, cold, both)],
+    ['HE_RING_ADDRESS', 'a cold factor between rows', () => ring.mul(x, x, cold + 4, one)],
+    ['HE_RING_ADDRESS', 'writing past the end of cold', () => ring.write(cold, new Uint32Array(2 * ring.n))],
+    [
+      'HE_RING_ADDRESS',
+      'too short a key',
+      () => ring.innerProduct(y, y + 4 * ring.n, [x], one, cold, one, 1, false),
+    ],
+    ['HE_RING_ARGUMENT', 'short runs', () => ring.mulSum(x, [x], [y], one, false, [LEAST_RUN / 2])],
+    ['HE_RING_ARGUMENT', 'odd runs', () => ring.mulSum(x, [x], [y], one, false, [48])],
+    ['HE_RING_ARGUMENT', 'runs longer than rows', () => ring.mulSum(x, [x], [y], one, false, [2 * ring.n])],
+    ['HE_RING_ARGUMENT', 'runs for some', () => ring.mulSum(x, [x, x], [y, y], one, false, [1])],
+    ['HE_RING_ARGUMENT', 'a sum over its own runs', () => ring.mulSum(x, [y], [x], one, false, [16])],
     ['HE_RING_ARGUMENT', 'an extension in place', () => ring.extend(y, both, y, one)],
   ];
   for (const [code, what, run] of refused) demand(codeOf(run) === code, `refused with ${code}: ${what}`);

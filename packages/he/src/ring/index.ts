@@ -1,4 +1,5 @@
 export type { Backend, Basis, MemoryUse, Ptr, Ring, RingOptions, WorkCounts } from './backend.js';
+export { LEAST_RUN } from './backend.js';
 export { createNativeBackend, type NativeOptions } from './backends/native/backend.js';
 export type { NativeIsa } from './backends/native/library.js';
 export { createNullBackend } from './backends/null.js';

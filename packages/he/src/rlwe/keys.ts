@@ -60,7 +60,7 @@ export class EvaluationKey {
     const basis = context.basis(key.plan.rows);
     const digits = key.plan.digits.length;
     const singles = basis.indices.map((i) => ring.basis([i]));
-    const at = ring.alloc(2 * digits * basis.size);
+    const at = ring.allocCold(2 * digits * basis.size);
     using temporary = context.scratch(basis.size);
     for (let d = 0; d < digits; d++) {
       for (const half of [0, 1]) {

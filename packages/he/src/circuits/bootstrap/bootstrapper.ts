@@ -2,15 +2,9 @@ import { SottoError } from '@sotto/base';
 import type { CkksEvaluator } from '../../ckks/index.js';
 import type { Ciphertext } from '../../rlwe/index.js';
 import type { Refresher } from '../../scheme/evaluator.js';
-import type { DiagonalStorage } from './diagonal.js';
 import { type BootstrapOptions, type BootstrapPlan, planBootstrap } from './plan.js';
 import { ciphertextSteps } from './raise.js';
 import { bootstrapNew, type CompiledBootstrap, compileBootstrap, releaseBootstrap } from './stages.js';
-
-export interface BootstrapperOptions extends BootstrapOptions {
-  /** How matrices are kept; compact when absent and the ring lives in WebAssembly, whose memory ends at 4 GiB. */
-  readonly diagonals?: DiagonalStorage;
-}
 
 /**
  * Non-interactive refresh. Needs the keys of {@link bootstrapKeyList} in the evaluator when it is made; encodes its matrices then.
@@ -29,14 +23,12 @@ export class Bootstrapper implements Refresher<Ciphertext> {
   readonly #compiled: CompiledBootstrap<Ciphertext>;
 
   /** @throws SottoError `HE_NO_BOOTSTRAP`, `HE_SLOT_COUNT`, `HE_KEY_MISSING`. */
-  constructor(evaluator: CkksEvaluator, options: BootstrapperOptions = {}) {
+  constructor(evaluator: CkksEvaluator, options: BootstrapOptions = {}) {
     this.plan = planBootstrap(evaluator.context.params, options);
     this.outputLevel = this.plan.outputLevel;
     this.inputLevel = this.plan.levels.bottomLevel;
     this.#evaluator = evaluator;
-    const inWebAssembly = evaluator.context.ring.backend.name === 'wasm';
-    const storage = options.diagonals ?? (inWebAssembly ? 'compact' : 'stored');
-    this.#compiled = compileBootstrap(evaluator, this.plan, ciphertextSteps(evaluator, this.plan, storage));
+    this.#compiled = compileBootstrap(evaluator, this.plan, ciphertextSteps(evaluator, this.plan));
   }
 
   /** The encoded matrices, for running single stages. */

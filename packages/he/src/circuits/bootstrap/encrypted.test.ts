@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CkksEvaluator } from '../../ckks/index.js';
+import { CkksEvaluator, Plaintext } from '../../ckks/index.js';
 import { selectBackend } from '../../ring/index.js';
 import {
   type Ciphertext,
@@ -12,6 +12,7 @@ import {
 import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '../../secret/index.js';
 import { applyMatrix } from '../linear/index.js';
 import { bitReverse, decodingFactors } from './dft.js';
+import { Diagonal } from './diagonal.js';
 import {
   type BootstrapOptions,
   Bootstrapper,
@@ -181,23 +182,28 @@ describe('Bootstrapper', () => {
     },
   );
 
-  it('computes the same with compact diagonals in less memory', () => {
-    const stored = bootstrapper({});
-    const before = context.ring.memory().liveBytes;
-    const compact = new Bootstrapper(ev, { diagonals: 'compact' });
-    const compactBytes = context.ring.memory().liveBytes - before;
-    const again = new Bootstrapper(ev, { diagonals: 'stored' });
-    const storedBytes = context.ring.memory().liveBytes - before - compactBytes;
-    expect(compactBytes).toBeLessThan(storedBytes / 2);
-    again.release();
-    const input = encrypt(sequence(all, 6), 3);
-    const [a, b] = [stored, compact].map((boot) => {
-      const out = boot.refreshNew(input);
-      return context.ring.read(out.c0, 2 * out.basis.size * params.n);
-    });
-    expect(a.every((word, i) => word === b[i])).toBe(true);
-    compact.release();
-    expect(context.ring.memory().liveBytes).toBeLessThanOrEqual(before + 2 ** 20);
+  it('keeps each run of equal words of a diagonal once', () => {
+    const level = 3;
+    const basis = context.levelBasis(level);
+    const target = { level, scale: context.level(level).plainScale, basis };
+    for (const [period, run] of [
+      [all, 1],
+      [all / 8, 1],
+      [all / 16, 16],
+      [4, params.n / 8],
+      [1, params.n / 2],
+    ]) {
+      const diagonal = new Diagonal(ev, sequence(period, 5), target);
+      expect(diagonal.run).toBe(run);
+      expect(diagonal.sizeBytes).toBe(Math.ceil(basis.size / run) * context.rowBytes);
+      const form = { ...target, purpose: 'product', form: 'rows' } as const;
+      const plain = new Plaintext(context, ev.encoder, sequence(period, 5), form);
+      const words = context.ring.read(plain.load().at, basis.size * params.n);
+      const once = context.ring.read(diagonal.at, words.length / run);
+      expect(words.every((word, i) => word === once[Math.floor(i / run)])).toBe(true);
+      plain.release();
+      diagonal.release();
+    }
   });
 
   it('does not drift over three refreshes and frees what it uses', async () => {

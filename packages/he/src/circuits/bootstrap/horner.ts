@@ -2,7 +2,7 @@ import { SottoError } from '@sotto/base';
 import { type CkksEvaluator, rotated } from '../../ckks/index.js';
 import { Ciphertext, type EvaluationKey, type KeySwitchPlan, type OwnedPair } from '../../rlwe/index.js';
 import type { LinearTransform } from '../../scheme/evaluator.js';
-import { type Diagonal, type DiagonalStorage, encodeDiagonal } from './diagonal.js';
+import { Diagonal } from './diagonal.js';
 import type { BootstrapFactor } from './plan.js';
 
 /** Diagonals g*babySteps + j of one giant step; null where a diagonal is zero. */
@@ -24,7 +24,7 @@ export class HornerTransform implements LinearTransform {
   readonly giants: readonly GiantStep[];
 
   /** Encodes. The keys of `factor.rotations` at `factor.level` must be present and share a plan. */
-  constructor(ev: CkksEvaluator, factor: BootstrapFactor, storage: DiagonalStorage = 'stored') {
+  constructor(ev: CkksEvaluator, factor: BootstrapFactor) {
     const { context } = ev;
     const { level, stride, babySteps, count } = factor;
     this.level = level;
@@ -42,7 +42,7 @@ export class HornerTransform implements LinearTransform {
           const diagonal = factor.matrix.diagonals.get((g * babySteps + j) * stride);
           if (diagonal === undefined) return null;
           const target = { level, scale: this.scale, basis };
-          return encodeDiagonal(ev, rotated(diagonal, turn), target, storage);
+          return new Diagonal(ev, rotated(diagonal, turn), target);
         }),
       );
     }
@@ -97,11 +97,8 @@ export function hornerTransformNew(ev: CkksEvaluator, a: Ciphertext, t: HornerTr
     using sum = switcher.newPair(qp);
     using turned = switcher.newPair(qp);
     using down = context.scratch(a.basis.size);
-    const compact = Math.max(...giants.map((step) => step.filter((diagonal) => diagonal?.compact).length));
-    using expanded = context.scratch(Math.max(1, (compact > 0 ? babySteps : 0) * qp.size));
     for (let g = giants.length - 1; g >= 0; g--) {
       const used = giants[g].flatMap((diagonal, j) => (diagonal === null ? [] : [{ diagonal, j }]));
-      const plains = used.map(({ diagonal }, i) => diagonal.at(context.row(expanded.at, i * qp.size)));
       const accumulate = g < giants.length - 1;
       if (accumulate) {
         const rotation = babySteps * stride;
@@ -119,9 +116,10 @@ export function hornerTransformNew(ev: CkksEvaluator, a: Ciphertext, t: HornerTr
         ring.mulSum(
           sum[half],
           pairs.map((pair) => pair[half]),
-          plains,
+          used.map(({ diagonal }) => diagonal.at),
           qp,
           accumulate,
+          used.map(({ diagonal }) => diagonal.run),
         );
       }
     }

@@ -1,5 +1,4 @@
-export { Bootstrapper, type BootstrapperOptions } from './bootstrapper.js';
-export type { DiagonalStorage } from './diagonal.js';
+export { Bootstrapper } from './bootstrapper.js';
 export { EVAL_MOD_LEVELS, type EvalModSpec, evalModNew, type Relabel } from './eval-mod.js';
 export { logFailureProbability, logOverflowProbability } from './failure.js';
 export {

@@ -1,7 +1,6 @@
 import { SottoError } from '@sotto/base';
 import type { CkksEvaluator } from '../../ckks/index.js';
 import { Ciphertext } from '../../rlwe/index.js';
-import type { DiagonalStorage } from './diagonal.js';
 import { HornerTransform, hornerTransformNew } from './horner.js';
 import type { BootstrapPlan } from './plan.js';
 import type { BootstrapSteps } from './stages.js';
@@ -49,15 +48,11 @@ export function raiseModulusNew(ev: CkksEvaluator, low: Ciphertext, plan: Bootst
 }
 
 /** The steps of a bootstrapping that are no circuit, on ciphertexts. */
-export function ciphertextSteps(
-  ev: CkksEvaluator,
-  plan: BootstrapPlan,
-  storage: DiagonalStorage = 'stored',
-): BootstrapSteps<Ciphertext> {
+export function ciphertextSteps(ev: CkksEvaluator, plan: BootstrapPlan): BootstrapSteps<Ciphertext> {
   return {
     raise: (low) => raiseModulusNew(ev, low, plan),
     relabel: (square) => ev.relabelNew(square, ev.scaleAt(square.level)),
-    compile: (factor) => new HornerTransform(ev, factor, storage),
+    compile: (factor) => new HornerTransform(ev, factor),
     transform: (x, factor) => hornerTransformNew(ev, x, factor as HornerTransform),
     release: (factor) => (factor as HornerTransform).release(),
   };

@@ -1,6 +1,17 @@
 import { SottoError } from '@sotto/base';
-import type { Backend, Basis, MemoryUse, Ptr, Ring, RingOptions, WorkCounts } from '../backend.js';
+import {
+  type Backend,
+  type Basis,
+  LEAST_RUN,
+  type MemoryUse,
+  type Ptr,
+  type Ring,
+  type RingOptions,
+  type WorkCounts,
+} from '../backend.js';
+import { isPowerOfTwo } from '../bits.js';
 import { isPrime } from '../primes.js';
+import type { ColdMemory } from './cold-memory.js';
 import type { RowMemory } from './row-memory.js';
 
 export const MIN_LOG_N = 4;
@@ -42,6 +53,8 @@ type KernelName =
 /** What a backend implements; arguments arrive checked. */
 export interface Kernels extends Pick<Ring, KernelName> {
   readonly memory: RowMemory;
+  /** Cold memory outside of {@link memory}; null where it is a part of it. */
+  readonly cold: ColdMemory | null;
   /** Called once for each basis, ids ascending from 0. */
   defineBasis(basis: Basis): void;
   dispose(): void;
@@ -139,9 +152,21 @@ export class CheckedRing implements Ring {
     return this.#kernels.memory.alloc(rows);
   }
 
+  allocCold(rows: number): Ptr {
+    this.#alive();
+    const { memory, cold } = this.#kernels;
+    if (cold === null) return memory.alloc(rows, 'cold');
+    const at = cold.alloc(rows);
+    memory.count(rows);
+    return at;
+  }
+
   /** Freeing after {@link dispose} is allowed and does nothing. */
   free(at: Ptr): void {
-    if (!this.#disposed) this.#kernels.memory.free(at);
+    if (this.#disposed) return;
+    const { memory, cold } = this.#kernels;
+    if (cold?.holds(at)) memory.count(-cold.free(at));
+    else memory.free(at);
   }
 
   memory(): MemoryUse {
@@ -150,13 +175,13 @@ export class CheckedRing implements Ring {
 
   write(at: Ptr, words: Uint32Array): void {
     this.#alive();
-    this.#kernels.memory.checkBytes(at, words.byteLength);
+    this.#home(at).checkBytes(at, words.byteLength);
     this.#kernels.write(at, words);
   }
 
   read(at: Ptr, count: number): Uint32Array {
     this.#alive();
-    this.#kernels.memory.checkBytes(at, 4 * count);
+    this.#home(at).checkBytes(at, 4 * count);
     return this.#kernels.read(at, count);
   }
 
@@ -167,7 +192,10 @@ export class CheckedRing implements Ring {
   }
 
   copy(out: Ptr, x: Ptr, basis: Basis): void {
-    this.#check(basis, out, x);
+    this.#alive();
+    this.#known(basis);
+    this.#home(out).checkAny(out, basis.size);
+    this.#home(x).checkAny(x, basis.size);
     this.#kernels.copy(out, x, basis);
   }
 
@@ -220,26 +248,42 @@ export class CheckedRing implements Ring {
   }
 
   mul(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
-    this.#pointwise(1, basis, out, a, bMontgomery);
+    this.#pointwise(1, basis, out, a);
+    this.#home(bMontgomery).checkAny(bMontgomery, basis.size);
     this.#kernels.mul(out, a, bMontgomery, basis);
   }
 
   mulAdd(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
-    this.#pointwise(1, basis, out, a, bMontgomery);
+    this.#pointwise(1, basis, out, a);
+    this.#home(bMontgomery).checkAny(bMontgomery, basis.size);
     this.#kernels.mulAdd(out, a, bMontgomery, basis);
   }
 
-  mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void {
-    if (a.length !== bMontgomery.length || a.length === 0) {
-      fail('mulSum needs two lists of the same length.', 'HE_RING_ARGUMENT', {
-        a: a.length,
+  mulSum(
+    out: Ptr,
+    a: readonly Ptr[],
+    bMontgomery: readonly Ptr[],
+    basis: Basis,
+    accumulate: boolean,
+    runs?: readonly number[],
+  ): void {
+    const terms = a.length;
+    if (terms !== bMontgomery.length || terms === 0 || (runs !== undefined && runs.length !== terms)) {
+      fail('mulSum needs lists of the same length.', 'HE_RING_ARGUMENT', {
+        a: terms,
         b: bMontgomery.length,
+        runs: runs?.length ?? null,
       });
     }
-    this.#pointwise(a.length, basis, out);
+    this.#pointwise(terms, basis, out);
     for (const at of a) this.#kernels.memory.check(at, basis.size);
-    for (const at of bMontgomery) this.#kernels.memory.check(at, basis.size);
-    this.#kernels.mulSum(out, a, bMontgomery, basis, accumulate);
+    for (let i = 0; i < terms; i++) {
+      const at = bMontgomery[i]!;
+      const run = runs?.[i] ?? 1;
+      if (run !== 1) this.#run(run, out, at, basis);
+      this.#home(at).checkAny(at, Math.ceil(basis.size / run));
+    }
+    this.#kernels.mulSum(out, a, bMontgomery, basis, accumulate, runs);
   }
 
   mulConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
@@ -348,7 +392,7 @@ export class CheckedRing implements Ring {
       this.#apart(o0, basis.size, at, basis.size);
       this.#apart(o1, basis.size, at, basis.size);
     }
-    this.#kernels.memory.check(key, keyBasis.size * keyDigits * 2);
+    this.#home(key).checkAny(key, keyBasis.size * keyDigits * 2);
     this.#counts.innerProduct += 2 * digits.length * basis.size;
     this.#kernels.innerProduct(o0, o1, digits, basis, key, keyBasis, keyDigits, accumulate);
   }
@@ -407,6 +451,24 @@ export class CheckedRing implements Ring {
         'Get bases from ring.basis().',
       );
     }
+  }
+
+  /** The memory whose range an address lies in. */
+  #home(at: Ptr): Pick<RowMemory, 'checkAny' | 'checkBytes'> {
+    const { memory, cold } = this.#kernels;
+    return cold?.holds(at) ? cold : memory;
+  }
+
+  /** A factor of runs is read while the output is written, at other places. */
+  #run(run: number, out: Ptr, at: Ptr, basis: Basis): void {
+    if (!isPowerOfTwo(run) || run < LEAST_RUN || run > this.n) {
+      fail('The length of the runs is not usable.', 'HE_RING_ARGUMENT', {
+        run,
+        least: LEAST_RUN,
+        most: this.n,
+      });
+    }
+    this.#apart(out, basis.size, at, Math.ceil(basis.size / run));
   }
 
   #check(basis: Basis, a: Ptr, b: Ptr = a, c: Ptr = a): void {

@@ -23,6 +23,7 @@ function nullKernels({ logN }: RingOptions): Kernels {
   const rowBytes = 4 * 2 ** logN;
   return {
     memory: new RowMemory({ base: rowBytes, rowBytes, limitRows: 2 ** 24, commit: () => true }),
+    cold: null,
     read: (_at, count) => new Uint32Array(count),
     defineBasis: nothing,
     dispose: nothing,

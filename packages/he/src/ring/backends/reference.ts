@@ -25,6 +25,7 @@ const LIMIT_BYTES = 4 * 2 ** 30;
 
 class ReferenceKernels implements Kernels {
   readonly memory: RowMemory;
+  readonly cold = null;
   readonly #logN: number;
   readonly #n: number;
   readonly #primes: readonly number[];
@@ -136,7 +137,14 @@ class ReferenceKernels implements Kernels {
     this.mulSum(out, [a], [bMontgomery], basis, true);
   }
 
-  mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void {
+  mulSum(
+    out: Ptr,
+    a: readonly Ptr[],
+    bMontgomery: readonly Ptr[],
+    basis: Basis,
+    accumulate: boolean,
+    runs?: readonly number[],
+  ): void {
     for (let row = 0; row < basis.size; row++) {
       const q = this.#prime(basis, row);
       const unscale = montgomeryInverse(q);
@@ -144,9 +152,12 @@ class ReferenceKernels implements Kernels {
       const sums = accumulate ? o.slice() : new Uint32Array(this.#n);
       for (let term = 0; term < a.length; term++) {
         const x = this.#row(a[term]!, row);
-        const y = this.#row(bMontgomery[term]!, row);
-        for (let i = 0; i < this.#n; i++)
-          sums[i] = (sums[i]! + mulMod(mulMod(x[i]!, y[i]!, q), unscale, q)) % q;
+        const run = runs?.[term] ?? 1;
+        const start = (bMontgomery[term]! - this.#base) / 4 + (row * this.#n) / run;
+        for (let i = 0; i < this.#n; i++) {
+          const y = this.#heap[start + Math.floor(i / run)]!;
+          sums[i] = (sums[i]! + mulMod(mulMod(x[i]!, y, q), unscale, q)) % q;
+        }
       }
       o.set(sums);
     }

@@ -1,6 +1,32 @@
 import { SottoError } from '@sotto/base';
 import type { MemoryUse, Ptr } from '../backend.js';
 
+export function checkRowCount(rows: number): void {
+  if (Number.isSafeInteger(rows) && rows >= 1) return;
+  throw new SottoError('An allocation needs a positive number of rows.', {
+    code: 'HE_RING_ARGUMENT',
+    facts: { rows },
+  });
+}
+
+export function addressError(rows: number, rowBytes: number): never {
+  throw new SottoError(
+    'A kernel was given an address outside every live allocation, too short a one, or cold memory.',
+    {
+      code: 'HE_RING_ADDRESS',
+      facts: { rows, rowBytes },
+      fix: 'Pass polynomials of this ring that have not been freed and hold all rows of the basis; cold memory only as a second factor or a key.',
+    },
+  );
+}
+
+export function freeError(): never {
+  throw new SottoError('This address was not allocated here or is already free.', {
+    code: 'HE_RING_ADDRESS',
+    fix: 'Free each polynomial once, with the ring that made it.',
+  });
+}
+
 interface FreeRange {
   row: number;
   rows: number;
@@ -16,6 +42,9 @@ export interface RowMemoryOptions {
   commit(rows: number): boolean;
 }
 
+/** `work` for any kernel; `cold` for second factors and keys only; `table` for the backend's own data, which nothing counts. */
+export type RowUse = 'work' | 'cold' | 'table';
+
 /**
  * Allocator of runs of rows inside one address range. Best fit over an address-ordered free list with merging of
  * neighbours, so a steady state of equal sizes reuses the same memory. It knows every live run, so that each kernel call
@@ -24,7 +53,7 @@ export interface RowMemoryOptions {
 export class RowMemory {
   readonly #options: RowMemoryOptions;
   readonly #free: FreeRange[] = [];
-  /** For each row: how many rows of its run start here, itself included; 0 when the row is free. */
+  /** For each row: how many rows of its run start here, itself included, negative in cold memory; 0 when the row is free. */
   #left = new Int32Array(64);
   /** Row of a run start -> rows. */
   readonly #runs = new Map<number, number>();
@@ -37,69 +66,58 @@ export class RowMemory {
     this.#options = options;
   }
 
-  /**
-   * @param counted false for the backend's own tables, which {@link use} leaves out.
-   * @throws HE_OUT_OF_MEMORY
-   */
-  alloc(rows: number, counted = true): Ptr {
-    if (!Number.isSafeInteger(rows) || rows < 1) {
-      throw new SottoError('An allocation needs a positive number of rows.', {
-        code: 'HE_RING_ARGUMENT',
-        facts: { rows },
-      });
-    }
+  /** @throws HE_OUT_OF_MEMORY */
+  alloc(rows: number, use: RowUse = 'work'): Ptr {
+    checkRowCount(rows);
     const row = this.#take(rows);
     this.#runs.set(row, rows);
-    for (let i = 0; i < rows; i++) this.#left[row + i] = rows - i;
-    if (counted) {
-      this.#liveRows += rows;
-      this.#peakRows = Math.max(this.#peakRows, this.#liveRows);
-    } else this.#uncounted.add(row);
+    for (let i = 0; i < rows; i++) this.#left[row + i] = use === 'cold' ? i - rows : rows - i;
+    if (use === 'table') this.#uncounted.add(row);
+    else this.count(rows);
     return this.#options.base + row * this.#options.rowBytes;
+  }
+
+  /** Adds rows that live elsewhere to {@link use}, or takes them out when negative. */
+  count(rows: number): void {
+    this.#liveRows += rows;
+    this.#peakRows = Math.max(this.#peakRows, this.#liveRows);
   }
 
   free(at: Ptr): void {
     const row = (at - this.#options.base) / this.#options.rowBytes;
     const rows = this.#runs.get(row);
-    if (rows === undefined) {
-      throw new SottoError('This address was not allocated here or is already free.', {
-        code: 'HE_RING_ADDRESS',
-        fix: 'Free each polynomial once, with the ring that made it.',
-      });
-    }
+    if (rows === undefined) freeError();
     this.#runs.delete(row);
     this.#left.fill(0, row, row + rows);
-    if (!this.#uncounted.delete(row)) this.#liveRows -= rows;
+    if (!this.#uncounted.delete(row)) this.count(-rows);
     this.#give(row, rows);
   }
 
-  /** Fails unless `rows` rows from `at`, at a row boundary, are one live allocation. */
+  /** Fails unless `rows` rows from `at`, at a row boundary, are one live allocation for work. */
   check(at: Ptr, rows: number): void {
     const row = (at - this.#options.base) / this.#options.rowBytes;
-    if (!(this.#left[row]! >= rows)) this.#fail(rows);
+    if (!(this.#left[row]! >= rows)) addressError(rows, this.#options.rowBytes);
   }
 
-  /** As {@link check} for any word-aligned run of bytes. */
+  /** As {@link check}, for work or cold. */
+  checkAny(at: Ptr, rows: number): void {
+    const row = (at - this.#options.base) / this.#options.rowBytes;
+    if (!(Math.abs(this.#left[row]!) >= rows)) addressError(rows, this.#options.rowBytes);
+  }
+
+  /** As {@link checkAny} for any word-aligned run of bytes. */
   checkBytes(at: Ptr, sizeBytes: number): void {
     const offset = at - this.#options.base;
     const row = Math.floor(offset / this.#options.rowBytes);
     const inRow = offset - row * this.#options.rowBytes;
-    if (offset % 4 !== 0 || !(this.#left[row]! * this.#options.rowBytes >= inRow + sizeBytes)) {
-      this.#fail(Math.ceil(sizeBytes / this.#options.rowBytes));
+    if (offset % 4 !== 0 || !(Math.abs(this.#left[row]!) * this.#options.rowBytes >= inRow + sizeBytes)) {
+      addressError(Math.ceil(sizeBytes / this.#options.rowBytes), this.#options.rowBytes);
     }
   }
 
   use(): MemoryUse {
     const { rowBytes } = this.#options;
     return { liveBytes: this.#liveRows * rowBytes, peakBytes: this.#peakRows * rowBytes };
-  }
-
-  #fail(rows: number): never {
-    throw new SottoError('A kernel was given an address outside every live allocation, or too short a one.', {
-      code: 'HE_RING_ADDRESS',
-      facts: { rows, rowBytes: this.#options.rowBytes },
-      fix: 'Pass polynomials of this ring that have not been freed and hold all rows of the basis.',
-    });
   }
 
   #take(rows: number): number {

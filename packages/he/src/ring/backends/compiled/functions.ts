@@ -1,5 +1,5 @@
 /** Must equal `sotto_abi()` of a library. */
-export const ABI = 1;
+export const ABI = 2;
 
 /** Argument kinds: `p` an address, `i` a 32-bit integer, `l` a 64-bit size; the first letter is the result, `v` none. */
 export const signatures = {
@@ -41,6 +41,8 @@ export interface Machine {
   /** First usable address, 64-byte aligned. */
   readonly base: number;
   readonly limitBytes: number;
+  /** Whether cold memory lies outside of what the functions can address, so that they need copies of it. */
+  readonly coldOutside: boolean;
   /** Handle of the thread pool, 0 for none. */
   readonly pool: number;
   /** Makes the first `sizeBytes` bytes from {@link base} usable. */

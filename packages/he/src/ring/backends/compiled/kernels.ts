@@ -2,6 +2,7 @@ import { SottoError } from '@sotto/base';
 import type { Basis, Ptr, RingOptions } from '../../backend.js';
 import { rootOfUnity } from '../../primes.js';
 import { type Kernels, MAX_DIVIDE_PRIMES } from '../checked-ring.js';
+import { ColdMemory } from '../cold-memory.js';
 import { RowMemory } from '../row-memory.js';
 import type { Functions, Machine } from './functions.js';
 
@@ -10,15 +11,25 @@ const STAGE_WORDS = 16384;
 const BLOCK_BYTES = 65536;
 /** Terms of one sum of the C kernel; see `sotto_mul_sum`. */
 const SUM_TERMS = 16;
+/** Copies of cold memory are made in portions of about this size, which stay in the cache of the processor until they are used. */
+const COLD_COPY_BYTES = 2 ** 22;
 
 interface PlacedBasis {
   at: number;
   size: number;
 }
 
+/** a*b with b in runs of equal words. */
+interface Term {
+  readonly a: Ptr;
+  readonly b: Ptr;
+  readonly run: number;
+}
+
 /** {@link Kernels} on the C library, WebAssembly and native alike: addresses, lists and cached plans. */
 export class CompiledKernels implements Kernels {
   readonly memory: RowMemory;
+  readonly cold: ColdMemory | null;
   readonly #machine: Machine;
   readonly #functions: Functions;
   readonly #n: number;
@@ -44,6 +55,7 @@ export class CompiledKernels implements Kernels {
       limitRows: Math.floor(machine.limitBytes / this.#rowBytes),
       commit: (rows) => machine.commit(rows * this.#rowBytes),
     });
+    this.cold = machine.coldOutside ? new ColdMemory(this.#rowBytes) : null;
     this.#stage = this.#place(4 * STAGE_WORDS);
     const ringBytes = this.#functions.sotto_ring_bytes(logN, primes.length);
     this.#ring = this.#place(ringBytes);
@@ -58,19 +70,27 @@ export class CompiledKernels implements Kernels {
   }
 
   dispose(): void {
+    this.cold?.dispose();
     this.#machine.dispose();
   }
 
   write(at: Ptr, words: Uint32Array): void {
-    this.#machine.write(at, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
+    if (this.cold?.holds(at)) this.cold.view(at, words.length).set(words);
+    else this.#machine.write(at, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
   }
 
   read(at: Ptr, count: number): Uint32Array {
+    if (this.cold?.holds(at)) return this.cold.view(at, count).slice();
     return this.#machine.read(at, count);
   }
 
   copy(out: Ptr, x: Ptr, basis: Basis): void {
     const { at, size } = this.#bases[basis.id]!;
+    if (this.cold?.holds(out) || this.cold?.holds(x)) {
+      const words = size * this.#n;
+      this.#view(out, words).set(this.#view(x, words));
+      return;
+    }
     this.#functions.sotto_copy(this.#ring, out, x, at, size);
   }
 
@@ -114,29 +134,79 @@ export class CompiledKernels implements Kernels {
   }
 
   mul(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
+    if (this.cold?.holds(bMontgomery)) {
+      this.mulSum(out, [a], [bMontgomery], basis, false);
+      return;
+    }
     const { at, size } = this.#bases[basis.id]!;
     this.#functions.sotto_mul(this.#ring, out, a, bMontgomery, at, size, 0);
   }
 
   mulAdd(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void {
+    if (this.cold?.holds(bMontgomery)) {
+      this.mulSum(out, [a], [bMontgomery], basis, true);
+      return;
+    }
     const { at, size } = this.#bases[basis.id]!;
     this.#functions.sotto_mul(this.#ring, out, a, bMontgomery, at, size, 1);
   }
 
-  mulSum(out: Ptr, a: readonly Ptr[], bMontgomery: readonly Ptr[], basis: Basis, accumulate: boolean): void {
-    const { at, size } = this.#bases[basis.id]!;
-    const terms = a.length;
-    const stage = this.#machine.view(this.#stage, this.#checkStage(4 * terms));
+  mulSum(
+    out: Ptr,
+    a: readonly Ptr[],
+    bMontgomery: readonly Ptr[],
+    basis: Basis,
+    accumulate: boolean,
+    runs?: readonly number[],
+  ): void {
+    const terms = a.map((at, i) => ({ a: at, b: bMontgomery[i]!, run: runs?.[i] ?? 1 }));
     // A long sum writes its output after every SUM_TERMS terms: those that read the output must come first.
-    let first = 0;
-    let last = terms;
-    for (let i = 0; i < terms; i++) {
-      const early = terms <= SUM_TERMS || a[i] === out || bMontgomery[i] === out;
-      const place = early ? first++ : --last;
-      putAddress(stage, 2 * place, a[i]!);
-      putAddress(stage, 2 * place + 1, bMontgomery[i]!);
+    if (terms.length > SUM_TERMS) {
+      const reads = (term: Term) => Number(term.a === out || term.b === out);
+      terms.sort((x, y) => reads(y) - reads(x));
     }
-    this.#functions.sotto_mul_sum(this.#ring, out, this.#stage, terms, at, size, Number(accumulate));
+    const { cold } = this;
+    if (cold === null || !terms.some(({ b }) => cold.holds(b))) {
+      this.#mulSum(out, terms, this.#bases[basis.id]!, accumulate);
+    } else this.#mulSumCold(out, terms, this.#bases[basis.id]!, accumulate, cold);
+  }
+
+  #mulSum(out: Ptr, terms: readonly Term[], { at, size }: PlacedBasis, accumulate: boolean): void {
+    const list = this.#machine.view(this.#stage, this.#checkStage(6 * terms.length));
+    terms.forEach(({ a, b, run }, i) => {
+      putAddress(list, 3 * i, a);
+      putAddress(list, 3 * i + 1, b);
+      putAddress(list, 3 * i + 2, Math.log2(run));
+    });
+    this.#functions.sotto_mul_sum(this.#ring, out, this.#stage, terms.length, at, size, Number(accumulate));
+  }
+
+  /** As many rows at a time as have room for copies of the cold factors, and no more terms than the C kernel adds up at once. */
+  #mulSumCold(
+    out: Ptr,
+    terms: readonly Term[],
+    basis: PlacedBasis,
+    accumulate: boolean,
+    cold: ColdMemory,
+  ): void {
+    const most = this.#coldRows(Math.min(terms.length, SUM_TERMS) * this.#n);
+    for (let row = 0; row < basis.size; row += most) {
+      const rows = Math.min(most, basis.size - row);
+      for (let from = 0; from < terms.length; from += SUM_TERMS) {
+        let copy = this.#scratch(rows * Math.min(terms.length, SUM_TERMS));
+        const moved = terms.slice(from, from + SUM_TERMS).map(({ a, b, run }) => {
+          const words = this.#n / run;
+          const term = { a: a + row * this.#rowBytes, b: b + 4 * row * words, run };
+          if (!cold.holds(b)) return term;
+          this.#machine.view(copy, rows * words).set(cold.view(term.b, rows * words));
+          term.b = copy;
+          copy += 4 * rows * words;
+          return term;
+        });
+        const part = { at: basis.at + 4 * row, size: rows };
+        this.#mulSum(out + row * this.#rowBytes, moved, part, accumulate || from > 0);
+      }
+    }
   }
 
   mulConst(out: Ptr, a: Ptr, c: Uint32Array, basis: Basis): void {
@@ -204,11 +274,41 @@ export class CompiledKernels implements Kernels {
     accumulate: boolean,
   ): void {
     const { at, size } = this.#bases[basis.id]!;
-    const rows = this.#rowMap(basis, keyBasis);
-    const list = this.#stageAddresses(digits);
     const add = Number(accumulate);
     const f = this.#functions.sotto_inner_product;
-    f(this.#ring, o0, o1, list, digits.length, at, size, key, rows, keyDigits, add);
+    if (!this.cold?.holds(key)) {
+      const rows = this.#rowMap(basis, keyBasis);
+      const list = this.#stageAddresses(digits);
+      f(this.#ring, o0, o1, list, digits.length, at, size, key, rows, keyDigits, add);
+      return;
+    }
+    const words = 2 * digits.length * this.#n;
+    const most = Math.min(size, this.#coldRows(words));
+    const copy = this.#scratch(2 * digits.length * most);
+    const inOrder = this.#rowMap(basis, basis);
+    for (let row = 0; row < size; row += most) {
+      const rows = Math.min(most, size - row);
+      for (let i = 0; i < rows; i++) {
+        const keyRow = keyBasis.indices.indexOf(basis.indices[row + i]!);
+        const source = this.cold.view(key + keyRow * keyDigits * 2 * this.#rowBytes, words);
+        this.#machine.view(copy + 4 * i * words, words).set(source);
+      }
+      const offset = row * this.#rowBytes;
+      const list = this.#stageAddresses(digits.map((digit) => digit + offset));
+      f(
+        this.#ring,
+        o0 + offset,
+        o1 + offset,
+        list,
+        digits.length,
+        at + 4 * row,
+        rows,
+        copy,
+        inOrder,
+        digits.length,
+        add,
+      );
+    }
   }
 
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {
@@ -236,7 +336,7 @@ export class CompiledKernels implements Kernels {
     const size = Math.ceil(sizeBytes / 64) * 64;
     if (size > this.#blockLeft) {
       const rows = Math.ceil(Math.max(size, BLOCK_BYTES) / this.#rowBytes);
-      this.#blockAt = this.memory.alloc(rows, false);
+      this.#blockAt = this.memory.alloc(rows, 'table');
       this.#blockLeft = rows * this.#rowBytes;
     }
     const at = this.#blockAt;
@@ -274,10 +374,20 @@ export class CompiledKernels implements Kernels {
     if (rows > this.#scratchRows) {
       if (this.#scratchRows > 0) this.memory.free(this.#scratchAt);
       this.#scratchRows = 0;
-      this.#scratchAt = this.memory.alloc(rows, false);
+      this.#scratchAt = this.memory.alloc(rows, 'table');
       this.#scratchRows = rows;
     }
     return this.#scratchAt;
+  }
+
+  /** How many rows of cold data to copy at a time. */
+  #coldRows(rowWords: number): number {
+    return Math.max(1, Math.floor(COLD_COPY_BYTES / (4 * rowWords)));
+  }
+
+  /** Words wherever they are. */
+  #view(at: Ptr, words: number): Uint32Array {
+    return this.cold?.holds(at) ? this.cold.view(at, words) : this.#machine.view(at, words);
   }
 
   #stageWords(words: Uint32Array): number {

@@ -88,6 +88,7 @@ function nativeMachine(library: NativeLibrary, pool: number): Machine {
     functions,
     base,
     limitBytes,
+    coldOutside: false,
     pool,
     commit: (sizeBytes) => sizeBytes <= limitBytes,
     view(at, words) {

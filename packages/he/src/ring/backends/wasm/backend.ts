@@ -41,7 +41,7 @@ function compile(base64: string): WebAssembly.Module {
 }
 
 /**
- * The portable backend: WebAssembly SIMD128, at most 4 GiB a ring. Runs in Node and browsers; rings are made synchronously.
+ * The portable backend: WebAssembly SIMD128, at most 4 GiB a ring besides cold memory. Runs in Node and browsers; rings are made synchronously.
  * With threads (Node only) each ring has its own workers, which end when it is disposed of. Results do not depend on threads.
  */
 export function createWasmBackend({
@@ -112,6 +112,7 @@ function wasmMachine(threads: number): Machine {
     functions,
     base,
     limitBytes: MAX_PAGES * PAGE_BYTES - base,
+    coldOutside: true,
     pool: shared ? pool : 0,
     commit(sizeBytes) {
       const have = memory.buffer.byteLength / PAGE_BYTES;
