@@ -18,8 +18,8 @@ import { ProgressRenderer } from '../progress-renderer.js';
 import { demoReport, demoSummary } from '../report.js';
 import { startServerProcess } from '../server-process.js';
 
-const DEFAULT_PUBLIC = 'Once upon a time, there was';
-const DEFAULT_PRIVATE = 'a little girl named Lily. She had a secret';
+const DEFAULT_PUBLIC = 'Lily told the doctor';
+const DEFAULT_PRIVATE = 'that she was very sad and her head hurt';
 
 /** Below this distance between two tokens the clear model itself is undecided. */
 const DECIDED_GAP = 0.1;
