@@ -270,5 +270,6 @@ export function calibrate(model: LlamaModel, options: CalibrateOptions): Calibra
     seed: options.seed,
     layers,
     finalResidual: largest(final) * guards.magnitude,
+    knownTokens: [...new Set(texts.flat())].sort((a, b) => a - b),
   };
 }

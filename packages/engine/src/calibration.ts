@@ -37,6 +37,8 @@ export interface Calibration {
   readonly layers: readonly LayerCalibration[];
   /** Largest magnitude of the residual stream after the last layer. */
   readonly finalResidual: number;
+  /** Ascending ids of the tokens that occurred: others may leave the ranges. */
+  readonly knownTokens: readonly number[];
 }
 
 /** @throws SottoError `CALIBRATION_INVALID`. */
@@ -74,6 +76,7 @@ export function readCalibration(text: string): Calibration {
     if (!layer.shift.every(numbers)) fail(`layer ${l} has a broken shift`);
   });
   if (!positive(value.finalResidual)) fail('the final magnitude is not positive');
+  if (!numbers(value.knownTokens)) fail('the list of tokens is missing');
   return value;
 }
 

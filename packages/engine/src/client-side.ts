@@ -34,6 +34,15 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
   return { re, im: null };
 }
 
+/**
+ * The tokens (each once) that the calibration has not met: a private part with one of them may leave the calibrated ranges, which
+ * costs the whole pass and ends in `ENGINE_OUTPUT_ESCAPED`. Worth a warning before anything is encrypted.
+ */
+export function rareTokens(plan: ClientPlan, tokens: readonly number[]): number[] {
+  const known = new Set(plan.knownTokens);
+  return [...new Set(tokens)].filter((token) => !known.has(token));
+}
+
 /** Outputs and replicas farther than this apart, relative to the calibrated range, mean that a value left its window. */
 const ESCAPE_SPREAD = 2 ** -6;
 /** Outputs beyond this many calibrated ranges, too. */

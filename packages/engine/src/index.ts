@@ -7,7 +7,7 @@ export {
   readCalibration,
   writeCalibration,
 } from './calibration.js';
-export { embedRows, readHidden } from './client-side.js';
+export { embedRows, rareTokens, readHidden } from './client-side.js';
 export type { WorkCounts } from './dry-run.js';
 export { embeddedCalibration } from './embedded.js';
 export {

@@ -56,6 +56,8 @@ export interface ClientPlan {
   /** Private and public positions that fit. */
   readonly privateCapacity: number;
   readonly publicCapacity: number;
+  /** Tokens that occurred in the calibration; see `rareTokens`. */
+  readonly knownTokens: readonly number[];
 }
 
 export interface PlanOptions {
@@ -217,6 +219,7 @@ export async function makePlan(
       outputScale: 1 / calibration.finalResidual,
       privateCapacity: layout.privateColumns,
       publicCapacity: layout.publicCapacity,
+      knownTokens: calibration.knownTokens,
     },
     keys: { rotations: [], conjugationLevel: -1, relinearisationLevel: -1 },
     block: new DryRunEvaluator(1, 0, 0).counts,

@@ -10,6 +10,7 @@ import {
   makePlan,
   measureAgreement,
   type PlanOptions,
+  rareTokens,
   readCalibration,
   sampleTexts,
 } from './index.js';
@@ -82,6 +83,15 @@ test('with the noise of a refresh, held-out text gets the same tokens', async ()
   expect(result.rmsError).toBeLessThanOrEqual(0.05);
   expect(b.refresher.largest).toBeLessThan(1.5);
 }, 60_000);
+
+test('tokens that the model hardly knows end in an error, never in a wrong answer', async () => {
+  const b = await bench({ blockRows: 4 }, true);
+  expect(rareTokens(b.plan.client, [403, 407, 510, 510])).toEqual([510]);
+  const strange = [3 + 0x40, 3 + 0xf0, 3 + 0x9f, 3 + 0x99];
+  expect(rareTokens(b.plan.client, strange)).toEqual(strange);
+  const ask = logitsOf(b, b.transformer.conversation([1, 403]), strange);
+  await expect(ask).rejects.toThrow(/ENGINE_OUTPUT_ESCAPED|HE_REFRESH_RANGE/);
+});
 
 test('ten levels do as well', async () => {
   const b = await bench({ slots: 2 ** 13, blockRows: 8, topLevel: 10 }, true);
