@@ -11,16 +11,18 @@ import { clopperPearson, type Rate } from './statistics.js';
  */
 export function bayesSuccess(mechanism: Mechanism, prior: Float64Array): number {
   let success = 0;
+  const best = new Float64Array(prior.length);
   for (const group of mechanism.groups) {
-    const best = new Map<number, number>();
+    best.fill(0);
     for (const input of group) {
       const { outputs, probabilities } = mechanism.row(input);
-      outputs.forEach((output, j) => {
-        const joint = prior[input]! * probabilities[j]!;
-        if (joint > (best.get(output) ?? 0)) best.set(output, joint);
-      });
+      const share = prior[input]!;
+      for (let j = 0; j < outputs.length; j++) {
+        const joint = share * probabilities[j]!;
+        if (joint > best[outputs[j]!]!) best[outputs[j]!] = joint;
+      }
     }
-    for (const value of best.values()) success += value;
+    for (const value of best) success += value;
   }
   return success;
 }

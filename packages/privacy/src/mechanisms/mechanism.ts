@@ -94,7 +94,10 @@ export function drawFromRow({ outputs, probabilities }: Row, source: RandomSourc
   return outputs[outputs.length - 1]!;
 }
 
-/** A mechanism from its rows, which are made once each. */
+/** Longer rows are made again each time: a whole vocabulary of them would not fit. */
+const LONGEST_KEPT_ROW = 4096;
+
+/** A mechanism from its rows. */
 export function mechanismOf(
   name: string,
   promise: string,
@@ -103,8 +106,11 @@ export function mechanismOf(
 ): Mechanism {
   const rows: Row[] = [];
   const row = (input: number): Row => {
-    rows[input] ??= makeRow(input);
-    return rows[input]!;
+    const known = rows[input];
+    if (known !== undefined) return known;
+    const made = makeRow(input);
+    if (made.outputs.length <= LONGEST_KEPT_ROW) rows[input] = made;
+    return made;
   };
   return { name, promise, groups, row, sample: (input, source) => drawFromRow(row(input), source) };
 }
