@@ -184,6 +184,28 @@ describe('a client of a server process', () => {
     expect(server.log()).toContain('"event":"request"');
   });
 
+  it('can be the command line', async () => {
+    const { code, out, err } = await sotto(
+      ...[
+        'ask',
+        '--server',
+        server.url,
+        '--params',
+        'insecure-toy',
+        '--refresh',
+        'client',
+        '--tokens',
+        '1',
+        '--json',
+      ],
+      ...['--public', 'Once upon a time, there was', '--private', 'a little'],
+    );
+    expect(code, err).toBe(0);
+    const report = JSON.parse(out.trim().split('\n').at(-1)!);
+    expect(report).toMatchObject({ answer: ' g', clearAnswer: null, logitsRmsError: null });
+    expect(report.serverSaw).toMatchObject({ publicTokens: 8, privateRows: 2 });
+  });
+
   it('is refused when a key was damaged or is for other parameters', async () => {
     const damage = (change: (body: Uint8Array) => Uint8Array): typeof fetch => {
       return async (input, init) => {

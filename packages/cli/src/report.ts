@@ -45,6 +45,14 @@ export function demoReport(session: Session, answer: Answer, threads: number) {
   };
 }
 
+/** The object that `sotto ask --json` prints: what only a comparison with the clear model tells is null without one. */
+export function askReport(session: Session, answer: Answer, threads: number, compared: boolean) {
+  const { serverSaw } = answer.status;
+  const report = { ...demoReport(session, answer, threads), serverSaw };
+  if (compared) return report;
+  return { ...report, clearAnswer: null, clearTokens: null, logitsMaxAbsError: null, logitsRmsError: null };
+}
+
 export type DemoReport = ReturnType<typeof demoReport>;
 
 /** The same for people. */

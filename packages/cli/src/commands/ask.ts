@@ -14,7 +14,7 @@ import {
   refreshOf,
 } from '../options.js';
 import { ProgressRenderer } from '../progress-renderer.js';
-import { demoReport } from '../report.js';
+import { askReport } from '../report.js';
 
 export const command: Command = {
   name: 'ask',
@@ -53,7 +53,7 @@ export const command: Command = {
       const answer = await printAnswer(session, question, output, progress);
       output.out(
         options.flag('json')
-          ? `${JSON.stringify(demoReport(session, answer, machine.threads))}\n`
+          ? `${JSON.stringify(askReport(session, answer, machine.threads, question.compare))}\n`
           : `${answer.text.trim()}\n`,
       );
       return exitCodes.ok;
