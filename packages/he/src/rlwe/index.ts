@@ -3,6 +3,7 @@ export type { ChainLiteral } from './chain.js';
 export { checksum64 } from './checksum.js';
 export { Ciphertext } from './ciphertext.js';
 export { RingContext, type Scratch } from './context.js';
+export { createParameters, ERROR_STD, type ParametersLiteral } from './create-parameters.js';
 export { centredDoubles, centredIntegers } from './crt.js';
 export {
   ENVELOPE_TYPES,
@@ -28,16 +29,13 @@ export {
   SEED_BYTES,
   type SeededEvaluationKey,
 } from './keys.js';
-export {
-  type BootstrapLevels,
-  createParameters,
-  ERROR_STD,
-  type LevelKind,
-  type LevelSpec,
-  type Parameters,
-  type ParametersLiteral,
-  type SecretKind,
-  type SecurityReport,
+export type {
+  BootstrapLevels,
+  LevelKind,
+  LevelSpec,
+  Parameters,
+  SecretKind,
+  SecurityReport,
 } from './parameters.js';
 export { insecureBoot, insecureClient, N15_CLIENT, N16_BOOT, presetByName } from './presets.js';
 export { findSecurityRow, reportSecurity, type SecurityQuery, securityBits } from './security.js';

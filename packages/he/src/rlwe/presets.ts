@@ -1,5 +1,6 @@
 import type { ChainLiteral } from './chain.js';
-import { createParameters, type Parameters, type ParametersLiteral } from './parameters.js';
+import { createParameters, type ParametersLiteral } from './create-parameters.js';
+import type { Parameters } from './parameters.js';
 
 /**
  * Bootstrapping chain for a uniform ternary secret: 12 levels of 40 bits for circuits. The EvalMod scales taper because the noise

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createCleartextEvaluator } from '../../cleartext/index.js';
-import { createParameters } from '../../rlwe/parameters.js';
+import { createParameters } from '../../rlwe/create-parameters.js';
 import { insecureBoot } from '../../rlwe/presets.js';
 import type { DiagonalMatrix } from '../../scheme/evaluator.js';
 import { applyMatrix } from '../linear/index.js';

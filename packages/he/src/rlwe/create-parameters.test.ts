@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createParameters } from './parameters.js';
+import { createParameters } from './create-parameters.js';
 import { insecureBoot, insecureClient, N15_CLIENT, N16_BOOT, presetByName } from './presets.js';
 import { reportSecurity, securityBits } from './security.js';
 
