@@ -8,6 +8,7 @@ import {
   sampleToken,
 } from '@sotto/model';
 import type { Calibration, Interval, LayerCalibration } from './calibration.js';
+import { probeTokens } from './token-probe.js';
 
 /** Safety factors over what was seen. A polynomial left on its high side explodes, so high sides get the most. */
 const guards = {
@@ -270,6 +271,6 @@ export function calibrate(model: LlamaModel, options: CalibrateOptions): Calibra
     seed: options.seed,
     layers,
     finalResidual: largest(final) * guards.magnitude,
-    knownTokens: [...new Set(texts.flat())].sort((a, b) => a - b),
+    knownTokens: probeTokens(model, layers, texts),
   };
 }

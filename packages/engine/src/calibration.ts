@@ -37,7 +37,7 @@ export interface Calibration {
   readonly layers: readonly LayerCalibration[];
   /** Largest magnitude of the residual stream after the last layer. */
   readonly finalResidual: number;
-  /** Ascending ids of the tokens that occurred: others may leave the ranges. */
+  /** Ascending ids of the tokens that may stand in a private part: others leave the ranges. */
   readonly knownTokens: readonly number[];
 }
 

@@ -8,7 +8,7 @@ import type { ClientPlan } from './plan.js';
  * row leaves the calibrated ranges.
  *
  * @param tokens 1..blockRows token ids.
- * @throws SottoError `ENGINE_BLOCK_ROWS`, `TOKEN_OUT_OF_RANGE`, `PLAN_MISMATCH`.
+ * @throws SottoError `ENGINE_BLOCK_ROWS`, `ENGINE_TOKEN_UNCALIBRATED`, `TOKEN_OUT_OF_RANGE`, `PLAN_MISMATCH`.
  */
 export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly number[]): SlotVector {
   if (model.digest !== plan.modelDigest) {
@@ -26,6 +26,14 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
     });
   }
   const rows = embedTokens(model, tokens);
+  const rare = rareTokens(plan, tokens).length;
+  if (rare > 0) {
+    throw new SottoError('The private part has characters that the model was hardly trained on.', {
+      code: 'ENGINE_TOKEN_UNCALIBRATED',
+      facts: { tokens: rare },
+      fix: 'Leave out unusual symbols and scripts, or move them to the public part.',
+    });
+  }
   const re = new Float64Array(plan.width * plan.blockRows);
   for (let row = 0; row < plan.blockRows; row++) {
     const values = rows[Math.min(row, rows.length - 1)]!;
@@ -35,8 +43,7 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
 }
 
 /**
- * The tokens (each once) that the calibration has not met: a private part with one of them may leave the calibrated ranges, which
- * costs the whole pass and ends in `ENGINE_OUTPUT_ESCAPED`. Worth a warning before anything is encrypted.
+ * The tokens (each once) that the model was hardly trained on: they leave the calibrated ranges, and the pass would be void.
  */
 export function rareTokens(plan: ClientPlan, tokens: readonly number[]): number[] {
   const known = new Set(plan.knownTokens);

@@ -56,7 +56,7 @@ export interface ClientPlan {
   /** Private and public positions that fit. */
   readonly privateCapacity: number;
   readonly publicCapacity: number;
-  /** Tokens that occurred in the calibration; see `rareTokens`. */
+  /** Tokens that may stand in a private part. */
   readonly knownTokens: readonly number[];
 }
 

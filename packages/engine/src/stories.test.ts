@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { CleartextRefresher, createCleartextEvaluator } from '@sotto/he/cleartext';
-import { argmax, embeddedModel, readLlama2c } from '@sotto/model';
-import { expect, test } from 'vitest';
+import { argmax, embeddedModel, readLlama2c, readTokenizer } from '@sotto/model';
+import { describe, expect, test } from 'vitest';
 import {
   type CleartextBench,
   EncryptedTransformer,
   embeddedCalibration,
+  embedRows,
   logitsOf,
   makePlan,
   measureAgreement,
@@ -84,13 +85,25 @@ test('with the noise of a refresh, held-out text gets the same tokens', async ()
   expect(b.refresher.largest).toBeLessThan(1.5);
 }, 60_000);
 
-test('tokens that the model hardly knows end in an error, never in a wrong answer', async () => {
-  const b = await bench({ blockRows: 4 }, true);
-  expect(rareTokens(b.plan.client, [403, 407, 510, 510])).toEqual([510]);
-  const strange = [3 + 0x40, 3 + 0xf0, 3 + 0x9f, 3 + 0x99];
-  expect(rareTokens(b.plan.client, strange)).toEqual(strange);
-  const ask = logitsOf(b, b.transformer.conversation([1, 403]), strange);
-  await expect(ask).rejects.toThrow(/ENGINE_OUTPUT_ESCAPED|HE_REFRESH_RANGE/);
+describe('tokens that the model hardly knows', () => {
+  const tokenizer = readTokenizer(readFileSync(embeddedModel.tokenizer), model.config.vocabSize);
+  const strange = tokenizer.encode('@~🙂', { bos: false });
+
+  test('are refused before anything is encrypted', async () => {
+    const { plan } = await bench({ blockRows: 8 }, false);
+    const plain = 'My PIN is 8051 (Zoe, Quentin & "Max"); call me at 9:30!';
+    expect(rareTokens(plan.client, tokenizer.encode(plain))).toEqual([]);
+    expect(rareTokens(plan.client, strange).length).toBeGreaterThan(3);
+    expect(() => embedRows(model, plan.client, strange)).toThrow(/ENGINE_TOKEN_UNCALIBRATED/);
+  });
+
+  test('end in an error otherwise, never in a wrong answer', async () => {
+    const b = await bench({ blockRows: 8 }, true);
+    const all = Array.from({ length: model.config.vocabSize }, (_, token) => token);
+    const plan = { ...b.plan, client: { ...b.plan.client, knownTokens: all } };
+    const ask = logitsOf({ ...b, plan }, b.transformer.conversation([1, 403]), strange.slice(0, 8));
+    await expect(ask).rejects.toThrow(/ENGINE_OUTPUT_ESCAPED|HE_REFRESH_RANGE/);
+  });
 });
 
 test('ten levels do as well', async () => {
