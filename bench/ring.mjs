@@ -35,7 +35,7 @@ const [x, y, z] = [qp, qp, qp].map((basis) => {
   return at;
 });
 const [o0, o1, o2] = [0, 1, 2].map(() => ring.alloc(qp.size));
-const key = ring.alloc(qp.size * digits * 2);
+const key = ring.allocCold(qp.size * digits * 2);
 for (let i = 0; i < 2 * digits; i++) ring.copy(key + 4 * ring.n * qp.size * i, x, qp);
 const doubles = new Float64Array(ring.n).map((_, i) => (i - ring.n / 2) * 1e9);
 const constants = new Uint32Array(q.size).fill(12345);
@@ -84,6 +84,20 @@ report('mul', limbs, () => ring.mul(o0, x, y, q), 12);
 report('mulAdd', limbs, () => ring.mulAdd(o0, x, y, q), 16);
 report('mulConst', limbs, () => ring.mulConst(o0, x, constants, q), 8);
 report('mulSum of 16', 16 * limbs, () => ring.mulSum(o0, rows16, rows16, q, false), 8);
+report(
+  'mulSum of 16, runs of 16',
+  16 * limbs,
+  () =>
+    ring.mulSum(
+      o0,
+      rows16,
+      rows16.map(() => y),
+      q,
+      false,
+      rows16.map(() => 16),
+    ),
+  4,
+);
 report('tensor', limbs, () => ring.tensor(o0, o1, o2, x, y, z, x, q, false), 28);
 report('permute', limbs, () => ring.permute(o0, x, 5, q), 8);
 report('copy', limbs, () => ring.copy(o0, x, q), 8);

@@ -58,14 +58,29 @@ INLINE V accumulate_if(int accumulate, const u32 *o, V x, V q) {
 // A product of two residues is below q^2 <= q*2^30, so 16 of them stay below 4q*2^32.
 #define SUM_TERMS 16
 
-// The first `plain` factors b have n words; of the others each word stands for 2^log_run, at least LANES, equal ones.
+#define LEAST_RUN 16
+
+// The first `plain` factors b have n words; of the others each word stands for 2^log_run, at least LEAST_RUN, equal ones.
 static void mul_sum_row(u32 *o, const u32 *const *a, const u32 *const *b, const u32 *log_run, u32 plain, u32 terms, size_t n,
                         const Modulus *m, int accumulate) {
-  for (size_t i = 0; i < n; i += LANES) {
-    Wide sum = wide_zero();
-    for (u32 k = 0; k < plain; k++) sum = wide_add(sum, v_mul_wide(v_load(a[k] + i), v_load(b[k] + i)));
-    for (u32 k = plain; k < terms; k++) sum = wide_add(sum, v_mul_wide_by(v_load(a[k] + i), v_splat(b[k] + (i >> log_run[k]))));
-    v_store(o + i, accumulate_if(accumulate, o + i, montgomery_full(sum, m), m->q));
+  for (size_t i = 0; i < n; i += LEAST_RUN) {
+    Wide sum[LEAST_RUN / LANES];
+    UNROLL for (int v = 0; v < LEAST_RUN / LANES; v++) sum[v] = wide_zero();
+    for (u32 k = 0; k < plain; k++) {
+      const u32 *x = a[k] + i, *y = b[k] + i;
+      UNROLL for (int v = 0; v < LEAST_RUN / LANES; v++)
+        sum[v] = wide_add(sum[v], v_mul_wide(v_load(x + v * LANES), v_load(y + v * LANES)));
+    }
+    for (u32 k = plain; k < terms; k++) {
+      const u32 *x = a[k] + i;
+      V y = v_splat(b[k] + (i >> log_run[k]));
+      UNROLL for (int v = 0; v < LEAST_RUN / LANES; v++)
+        sum[v] = wide_add(sum[v], v_mul_wide_by(v_load(x + v * LANES), y));
+    }
+    UNROLL for (int v = 0; v < LEAST_RUN / LANES; v++) {
+      u32 *at = o + i + v * LANES;
+      v_store(at, accumulate_if(accumulate, at, montgomery_full(sum[v], m), m->q));
+    }
   }
 }
 

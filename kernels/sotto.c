@@ -153,8 +153,8 @@ KERNEL(mul_sum) {
   }
 }
 
-// `list`: for each term a, b and the logarithm of b's run length: 0, or at least LOG_LANES, and then b holds n >> log_run words a
-// row. The output may not be an input unless there are at most 16 terms, nor a b of runs.
+// `list`: for each term a, b and the logarithm of b's run length: 0, or at least that of LEAST_RUN, and then b holds
+// n >> log_run words a row. The output may not be an input unless there are at most 16 terms, nor a b of runs.
 EXPORT void sotto_mul_sum(const Ring *ring, u32 *o, const u64 *list, u32 terms, Basis basis, u32 count, int accumulate) {
   Terms t = {list, terms};
   RUN(mul_sum, .o = o, .accumulate = accumulate, .more = &t);

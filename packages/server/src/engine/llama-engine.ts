@@ -144,10 +144,10 @@ class LlamaEngine implements Engine {
 
   #makeMachine(): Machine {
     const { parameters, plan, calibration } = this.#setup;
-    // Rows are faster; coefficients take a fifteenth of the memory, and none of the 4 GiB that WebAssembly can address.
+    // Rows are faster; coefficients take a fifteenth of the memory.
     const { weightMemory } = serverMemoryForecast(this.#setup);
     const roomy = weightMemory < Math.min(MOST_ROW_BYTES, availableMemoryBytes() / 2);
-    const plaintexts = roomy && this.#context.ring.backend.name !== 'wasm' ? 'rows' : 'coefficients';
+    const plaintexts = roomy ? 'rows' : 'coefficients';
     const evaluator = new CkksEvaluator(this.#context, this.#keys, { plaintexts });
     const bootstrapper = parameters.bootstrap ? new Bootstrapper(evaluator) : null;
     const refresher: Refresher<Ciphertext> =

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CkksEvaluator } from '../../ckks/index.js';
-import { selectBackend } from '../../ring/index.js';
+import { type Backend, createWasmBackend, selectBackend } from '../../ring/index.js';
 import {
   type Ciphertext,
   createParameters,
@@ -19,11 +19,8 @@ interface Values {
 
 const params = createParameters(N16_BOOT);
 
-function setUp(options: BootstrapOptions) {
-  const context = new RingContext(
-    params,
-    selectBackend().createRing({ logN: params.logN, primes: params.primes }),
-  );
+function setUp(options: BootstrapOptions, backend: Backend = selectBackend()) {
+  const context = new RingContext(params, backend.createRing({ logN: params.logN, primes: params.primes }));
   const secret = SecretKey.generate(params);
   const generator = new KeyGenerator(context, secret);
   const keys = new EvaluationKeySet(context);
@@ -114,6 +111,15 @@ describe('bootstrapping at 128 bits of security', () => {
       console.log(`refresh ${round} in a row: ${rms.toFixed(2)} bits rms`);
       expect(rms).toBeGreaterThan(21 - Math.log2(round));
     }
+    context.ring.dispose();
+  });
+
+  it('runs in WebAssembly', () => {
+    const { boot, context, decrypt, encrypt } = setUp({}, createWasmBackend());
+    const values = uniform(params.maxSlots, 17);
+    const { rms, worst } = statistics(decrypt(boot.refreshNew(encrypt(values, boot.inputLevel))), values);
+    expect(rms).toBeGreaterThan(20.8);
+    expect(worst).toBeGreaterThan(17.5);
     context.ring.dispose();
   });
 
