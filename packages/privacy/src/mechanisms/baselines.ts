@@ -50,14 +50,21 @@ function groupsOf(list: CandidateList, count: number): readonly Uint32Array[] {
   return list.kind === 'blocks' ? list.blocks : [everyWord(count)];
 }
 
-function candidateFinder(
-  vectors: WordVectors,
-  unit: Float64Array,
-  list: CandidateList,
-): (x: number) => Uint32Array {
+/** Lists already searched for: finding all nearest words takes far longer than anything that is done with them. */
+const nearestLists = new WeakMap<CandidateList, Uint32Array[]>();
+
+/** One list object stands for one set of vectors. */
+function candidateFinder(vectors: WordVectors, unit: Float64Array, list: CandidateList): (x: number) => Uint32Array {
   const all = everyWord(vectors.words.length);
   if (list.kind === 'vocabulary') return () => all;
-  if (list.kind === 'nearest') return (x) => nearestWords(unit, vectors.dimension, x, all, list.k);
+  if (list.kind === 'nearest') {
+    const known = nearestLists.get(list) ?? [];
+    nearestLists.set(list, known);
+    return (x) => {
+      known[x] ??= nearestWords(unit, vectors.dimension, x, all, list.k);
+      return known[x]!;
+    };
+  }
   const blockOf: Uint32Array[] = [];
   for (const block of list.blocks) for (const word of block) blockOf[word] = block;
   return (x) => blockOf[x]!;
