@@ -91,7 +91,7 @@ const errorLimits: Readonly<LayerPolynomials['errors']> = {
   exp: 0.02,
   inverse: 0.9,
   lastInverse: 0.02,
-  silu: 0.03,
+  silu: 0.02,
 };
 
 function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {

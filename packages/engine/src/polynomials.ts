@@ -57,7 +57,7 @@ export interface LayerPolynomials {
   readonly gateScale: number;
   readonly upScale: number;
   readonly silu: readonly number[];
-  /** Worst errors in the windows, relative but for SiLU (absolute). */
+  /** Worst errors in the windows, relative; of SiLU absolute and in the inner half of its window. */
   readonly errors: Readonly<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu', number>>;
 }
 
@@ -104,6 +104,9 @@ function normPolynomial(
   };
 }
 
+/** Gates crowd around zero: there the approximation of SiLU is several times better than at the ends of its window. */
+const SILU_CENTRE = 0.1;
+
 /** Scores below the window's top by more than this carry no weight that matters. */
 const VISIBLE_NATS = 14;
 
@@ -133,7 +136,8 @@ function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Deg
   // SiLU is x/2 plus an even function: half of the terms vanish.
   const scaledSilu = (v: number): number => silu(v * c.gate) / c.gate;
   const evenDegree = degrees.silu - (degrees.silu % 2);
-  const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even' });
+  const weight = (v: number): number => 1 / (SILU_CENTRE + v * v);
+  const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even', weight });
   const siluSeries = { ...even, coefficients: even.coefficients.map((x, n) => (n === 1 ? 0.5 : x)) };
   return {
     attentionNorm,
@@ -153,7 +157,7 @@ function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Deg
       exp: root * maxError(expSeries, exp, expWeight),
       inverse: inverse.error,
       lastInverse: lastInverse.error ** 2,
-      silu: maxError(siluSeries, scaledSilu) * c.gate,
+      silu: maxError(siluSeries, scaledSilu, (v) => (Math.abs(v) <= 0.5 ? 1 : 0)) * c.gate,
     },
   };
 }
