@@ -101,7 +101,7 @@ export interface Ring {
   /** out += a*b with b in Montgomery form. */
   mulAdd(out: Ptr, a: Ptr, bMontgomery: Ptr, basis: Basis): void;
   /**
-   * out = sum_i a[i]*b[i], b in Montgomery form; added to `out` when `accumulate`.
+   * out = sum_i a[i]*b[i], b in Montgomery form; added to `out` when `accumulate`. At most 16 terms may contain `out`.
    *
    * A polynomial in X^r, r a power of two, has in NTT form rows that are runs of r equal words. With r = runs[i] >= {@link LEAST_RUN}
    * b[i] holds each run once: rows of N/r words without gaps, in ceil(basis.size/r) rows of memory. 1 stands for a full polynomial,

@@ -514,6 +514,11 @@ export function checkErrors(backend: Backend): void {
       'too short a key',
       () => ring.innerProduct(y, y + 4 * ring.n, [x], one, cold, one, 1, false),
     ],
+    [
+      'HE_RING_ARGUMENT',
+      'a long sum of its output',
+      () => ring.mulSum(x, Array(17).fill(x), Array(17).fill(y), one, false),
+    ],
     ['HE_RING_ARGUMENT', 'short runs', () => ring.mulSum(x, [x], [y], one, false, [LEAST_RUN / 2])],
     ['HE_RING_ARGUMENT', 'odd runs', () => ring.mulSum(x, [x], [y], one, false, [48])],
     ['HE_RING_ARGUMENT', 'runs longer than rows', () => ring.mulSum(x, [x], [y], one, false, [2 * ring.n])],

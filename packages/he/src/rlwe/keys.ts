@@ -23,7 +23,7 @@ export interface SeededEvaluationKey {
 }
 
 /**
- * A switching key in ring memory, in the layout of {@link Ring.innerProduct}: b_d + a_d s' = P g_d s + e_d for digit d, with g_d = 1
+ * A switching key in cold ring memory, in the layout of {@link Ring.innerProduct}: b_d + a_d s' = P g_d s + e_d for digit d, with g_d = 1
  * on the primes of the digit and 0 on the others. A Galois key for g has input secret s and output secret s(X^(1/g)): the
  * automorphism is applied to the result of the inner product.
  */

@@ -21,6 +21,8 @@ export const MAX_PRIMES = 512;
 export const MAX_EXTEND_PRIMES = 16;
 /** Primes divided out by {@link Ring.divideRound}. */
 export const MAX_DIVIDE_PRIMES = 24;
+/** Terms of {@link Ring.mulSum} that contain its output. */
+const MAX_OUTPUT_TERMS = 16;
 /** Digits of {@link Ring.innerProduct}. */
 export const MAX_DIGITS = 15;
 
@@ -273,6 +275,13 @@ export class CheckedRing implements Ring {
         a: terms,
         b: bMontgomery.length,
         runs: runs?.length ?? null,
+      });
+    }
+    const ofOutput = a.filter((at, i) => at === out || bMontgomery[i] === out).length;
+    if (ofOutput > MAX_OUTPUT_TERMS) {
+      fail('Too many terms of a sum contain its output.', 'HE_RING_ARGUMENT', {
+        ofOutput,
+        most: MAX_OUTPUT_TERMS,
       });
     }
     this.#pointwise(terms, basis, out);
