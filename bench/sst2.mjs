@@ -25,6 +25,7 @@ import {
   wordVectors,
 } from '@sotto/privacy';
 import { loadSst2 } from './sst2-data.mjs';
+import { sanitize } from './sst2-draws.mjs';
 import { dot, meanVector, trainHead } from './sst2-head.mjs';
 
 const { values } = parseArgs({
@@ -66,19 +67,6 @@ const { vocabulary, counts } = data;
 const only = values.only?.split(',');
 const seeds = Number(values.seeds);
 
-/** A fast generator with a seed: repeatable figures matter here, secrecy does not. */
-function seeded(seed) {
-  let state = seed >>> 0;
-  return {
-    u32() {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return (t ^ (t >>> 14)) >>> 0;
-    },
-  };
-}
-
 const stopWords = new Set(
   (
     'i me my we our ours you your yours he him his she her hers it its they them their theirs what which who whom this that these those ' +
@@ -98,52 +86,6 @@ const correct = (weights, sentences) =>
     Number(dot(weights, meanVector(items, vocabulary)) > 0 === (label === 1)),
   );
 
-/** Sanitized copies of sentences; words are visited one after the other, so that each row is made once. */
-function sanitize(mechanism, offset, sentences, copies, seed) {
-  const source = seeded(seed);
-  const out = Array.from({ length: copies }, () =>
-    sentences.map(({ items, label }) => ({ items: items.slice(), label })),
-  );
-  const places = new Map();
-  let [changed, total] = [0, 0];
-  sentences.forEach(({ items }, s) => {
-    items.forEach((id, t) => {
-      total++;
-      if (id === null || (id >= 0 && id < offset)) return;
-      if (!places.has(id)) places.set(id, []);
-      places.get(id).push([s, t]);
-    });
-  });
-  for (const [id, list] of places) {
-    const size = vocabulary.words.length - offset;
-    const row = id < 0 ? null : mechanism.row(id - offset);
-    const cumulative = row === null ? null : Float64Array.from(row.probabilities);
-    if (cumulative !== null) for (let j = 1; j < cumulative.length; j++) cumulative[j] += cumulative[j - 1];
-    for (let copy = 0; copy < copies; copy++) {
-      for (const [s, t] of list) {
-        const u = source.u32() / 2 ** 32;
-        const output =
-          row === null
-            ? Math.floor(u * size)
-            : row.outputs[Math.min(lowerBound(cumulative, u), row.outputs.length - 1)];
-        out[copy][s].items[t] = output + offset;
-        if (output + offset !== id) changed++;
-      }
-    }
-  }
-  return { copies: out, changedShare: changed / (total * copies) };
-}
-
-function lowerBound(sorted, value) {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle] <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 function normalisedPrior(weight, offset) {
   const prior = Float64Array.from({ length: vocabulary.words.length - offset }, (_, i) => weight(i + offset));
   const total = prior.reduce((sum, value) => sum + value, 0);
@@ -152,12 +94,12 @@ function normalisedPrior(weight, offset) {
 
 function measure(scope, offset, mechanism, name, nominalEpsilon, details) {
   const started = performance.now();
-  const { copies, changedShare } = sanitize(mechanism, offset, data.held, seeds, 1);
+  const { copies, changedShare } = sanitize(vocabulary, mechanism, offset, data.held, seeds, 1);
   const perSeed = copies.map((sentences) => correct(clean, sentences));
   const hits = data.held.map((_, s) => perSeed.reduce((sum, list) => sum + list[s], 0));
   const retrained = [];
   for (let seed = 0; seed < Number(values.retrained); seed++) {
-    const own = sanitize(mechanism, offset, data.train, 1, 1000 + seed).copies[0];
+    const own = sanitize(vocabulary, mechanism, offset, data.train, 1, 1000 + seed).copies[0];
     const head = trainHead(
       own.map(({ items }) => meanVector(items, vocabulary)),
       own.map(({ label }) => label),

@@ -54,7 +54,11 @@ function groupsOf(list: CandidateList, count: number): readonly Uint32Array[] {
 const nearestLists = new WeakMap<CandidateList, Uint32Array[]>();
 
 /** One list object stands for one set of vectors. */
-function candidateFinder(vectors: WordVectors, unit: Float64Array, list: CandidateList): (x: number) => Uint32Array {
+function candidateFinder(
+  vectors: WordVectors,
+  unit: Float64Array,
+  list: CandidateList,
+): (x: number) => Uint32Array {
   const all = everyWord(vectors.words.length);
   if (list.kind === 'vocabulary') return () => all;
   if (list.kind === 'nearest') {
