@@ -70,6 +70,16 @@ it('refuses an answer that is not fresh, or for other parameters', async () => {
   await expect(answerWith(vault.encrypt(values).slice(0, 100))).rejects.toThrow(/DATA_TRUNCATED/);
 });
 
+it('refreshes nothing that an honest server would not send', () => {
+  const fresh = receive(vault.encrypt(values));
+  expect(() => vault.refresh(serializeCiphertext(fresh))).toThrow(/REFRESH_LEVEL/);
+  const escaped = { re: values.re.map((v) => 1000 * v), im: null };
+  const low = evaluator.toLevel(receive(vault.encrypt(escaped)), params.bottomLevel);
+  expect(() => vault.refresh(serializeCiphertext(low))).toThrow(/REFRESH_ESCAPED/);
+  const relabelled = evaluator.relabelNew(evaluator.toLevel(fresh, params.bottomLevel), 2 ** 30);
+  expect(() => vault.refresh(serializeCiphertext(relabelled))).toThrow(/REFRESH_LEVEL/);
+});
+
 it('gives nothing any more when the vault is disposed of', () => {
   const closed = new Vault(params, selectBackend({ name: 'wasm' }));
   closed.dispose();

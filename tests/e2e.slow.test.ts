@@ -23,11 +23,11 @@ function node(script: string, ...args: string[]): Promise<{ code: number | null;
 
 describe('sotto demo at 128 bits', () => {
   it.each([
-    { refresh: 'client', backend: 'auto', tokens: 2, seconds: 120 },
-    { refresh: 'client', backend: 'wasm', tokens: 1, seconds: 400 },
-    { refresh: 'bootstrap', backend: 'auto', tokens: 2, seconds: 300 },
+    { refresh: 'client', backend: 'auto', tokens: 2 },
+    { refresh: 'client', backend: 'wasm', tokens: 1 },
+    { refresh: 'bootstrap', backend: 'auto', tokens: 2 },
   ])('answers as the clear model does: refresh by $refresh, $backend kernels', async (wanted) => {
-    const { refresh, backend, tokens, seconds } = wanted;
+    const { refresh, backend, tokens } = wanted;
     const { code, out, err } = await node(
       ...(['packages/cli/dist/main.js', 'demo', '--refresh', refresh, '--backend', backend] as const),
       ...['--tokens', String(tokens), '--json', '--public', 'Once upon a time, there was'],
@@ -39,7 +39,6 @@ describe('sotto demo at 128 bits', () => {
     expect(report.answer).toBe(report.clearAnswer);
     expect(report.tokens).toHaveLength(tokens);
     expect(report.logitsRmsError).toBeLessThan(0.05);
-    expect(report.seconds.prefill).toBeLessThan(seconds);
     expect(report.peakMB.client).toBeLessThan(6000);
     expect(report.peakMB.server).toBeLessThan(14_000);
   });

@@ -21,7 +21,7 @@ export const exitCodes = {
 
 const classes: readonly (readonly [RegExp, number])[] = [
   [/^USAGE_/, exitCodes.usage],
-  [/^(RESULT_WRONG|ENGINE_OUTPUT_ESCAPED)$/, exitCodes.wrongResult],
+  [/^(RESULT_WRONG|ENGINE_OUTPUT_ESCAPED|REFRESH_ESCAPED)$/, exitCodes.wrongResult],
   [/^(BACKEND|MEMORY|ENVIRONMENT|NATIVE|WASM)_|_OUT_OF_MEMORY$|^SERVER_ADDRESS$/, exitCodes.environment],
   [/^(SERVER|WORKER|JOB|SESSION|AUTH|RESULT|REFRESH|HOST|ORIGIN|ROUTE|INTERNAL)/, exitCodes.server],
   [/./, exitCodes.badInput],

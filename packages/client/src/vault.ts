@@ -1,3 +1,4 @@
+import { SottoError } from '@sotto/base';
 import { Encoder } from '@sotto/he/ckks';
 import type { Backend } from '@sotto/he/ring';
 import {
@@ -10,6 +11,12 @@ import {
 } from '@sotto/he/rlwe';
 import type { SlotVector } from '@sotto/he/scheme';
 import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '@sotto/he/secret';
+
+/** Canonical scales of one level agree to this. */
+const SCALE_TOLERANCE = 2 ** -40;
+
+/** Slots of an honest computation stay below this, and no coefficient exceeds the largest slot. */
+const LARGEST_REFRESHED = 8;
 
 /** The secret key with everything that uses it. Only bytes that are safe to send come out, besides decrypted slots. */
 export class Vault {
@@ -51,15 +58,36 @@ export class Vault {
 
   /**
    * Decrypts and encrypts anew at the fresh level. What goes back is a fresh encryption of values that the client alone knows,
-   * so no flooding is needed; it would be if decrypted values themselves were ever sent.
+   * so no flooding is needed; it would be if decrypted values themselves were ever sent. Only what an honest server sends is
+   * accepted: the lowest level at its own scale, and values of honest size.
+   *
+   * @throws SottoError `REFRESH_LEVEL`, `REFRESH_ESCAPED`, and the errors of `deserializeCiphertext`.
    */
   refresh(bytes: Uint8Array): Uint8Array {
-    const level = this.params.freshLevel;
+    const { bottomLevel, freshLevel } = this.params;
     using ciphertext = deserializeCiphertext(this.#context, bytes);
-    const factor = this.#context.level(level).scale / ciphertext.scale;
+    const { scale } = this.#context.level(bottomLevel);
+    if (ciphertext.level !== bottomLevel || Math.abs(ciphertext.scale / scale - 1) > SCALE_TOLERANCE) {
+      throw new SottoError('The ciphertext to refresh is not at the lowest level.', {
+        code: 'REFRESH_LEVEL',
+        facts: { level: ciphertext.level, expected: bottomLevel },
+        fix: 'Use the same Sotto version at client and server.',
+      });
+    }
+    const factor = this.#context.level(freshLevel).scale / ciphertext.scale;
     const coefficients = this.#decryptor.decrypt(ciphertext);
-    for (let i = 0; i < coefficients.length; i++) coefficients[i]! *= factor;
-    return this.#seal(coefficients, level);
+    let largest = 0;
+    for (let i = 0; i < coefficients.length; i++) {
+      largest = Math.max(largest, Math.abs(coefficients[i]!));
+      coefficients[i]! *= factor;
+    }
+    if (!(largest < LARGEST_REFRESHED * ciphertext.scale)) {
+      throw new SottoError('The encrypted computation left its calibrated range; its result is void.', {
+        code: 'REFRESH_ESCAPED',
+        fix: 'Avoid rare characters in the private part. If it happens with plain text, do not trust this server.',
+      });
+    }
+    return this.#seal(coefficients, freshLevel);
   }
 
   /** Overwrites the secret and frees the ring. */
