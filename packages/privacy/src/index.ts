@@ -56,7 +56,7 @@ export {
   type Verdict,
 } from './mechanisms/mechanism.js';
 export { type Noise, noisyMaxProbabilities } from './mechanisms/noisy-max.js';
-export { ReplyMemo } from './memo.js';
+export { MemoContext, ReplyMemo } from './memo.js';
 export { Hmac, PrfSource, type RandomSource, SystemSource, uniformBelow } from './random/source.js';
 export {
   blockEntropyBits,

@@ -1,9 +1,9 @@
-import { randomBytes, SottoError, toHex } from '@sotto/base';
+import { randomBytes, SottoError } from '@sotto/base';
 import { Hmac, PrfSource, type RandomSource } from './random/source.js';
 
 /**
- * Replies that do not change: the randomness for a word is HMAC(key, epoch, context, word), so that sending the same text again, however
- * often, shows nothing new (RAPPOR's permanent response, Erlingsson et al. 2014). Only the key is kept, no words.
+ * Replies that do not change: the randomness for a word is a pseudo-random function of key, epoch, context and word, so that sending the same
+ * text again, however often, shows nothing new (RAPPOR's permanent response, Erlingsson et al. 2014). Only the key is kept, no words.
  *
  * The price: within an epoch and a context equal words get equal replies, which shows that they are equal. A new epoch draws anew and
  * must be paid for in the ledger.
@@ -29,19 +29,37 @@ export class ReplyMemo {
     return randomBytes(32);
   }
 
-  /** The stream that belongs to a word in a context; `occurrence` separates repetitions that shall be independent. */
-  source(tableDigest: string, context: string, word: string, occurrence = 0): RandomSource {
-    return new PrfSource(
-      this.#hmac,
-      encodeParts([tableDigest, String(this.epoch), context, word, String(occurrence)]),
-    );
+  /** The replies of one table in one context, e.g. a conversation. */
+  context(tableDigest: string, context: string): MemoContext {
+    return new MemoContext(this.#hmac.digest(encodeParts([tableDigest, String(this.epoch), context])));
+  }
+}
+
+/** Randomness by word: HMAC-SHA-256 down to the context and for texts, ChaCha20 for word ids. */
+export class MemoContext {
+  readonly #key: Uint32Array;
+  readonly #hmac: Hmac;
+
+  /** @param key 32 bytes */
+  constructor(key: Uint8Array) {
+    this.#key = asWords(key);
+    this.#hmac = new Hmac(key);
   }
 
-  /** A name for (epoch, context, word) that tells nobody without the key which word it is. */
-  tag(tableDigest: string, context: string, word: string, occurrence = 0): string {
-    const parts = encodeParts(['tag', tableDigest, String(this.epoch), context, word, String(occurrence)]);
-    return toHex(this.#hmac.digest(parts).subarray(0, 12));
+  /** The stream that belongs to a word of the vocabulary; `occurrence` separates repetitions that shall be independent. */
+  word(id: number, occurrence = 0): RandomSource {
+    return new PrfSource(this.#key, [0, id, occurrence]);
   }
+
+  /** The stream that belongs to any other piece of text. */
+  text(text: string, occurrence = 0): RandomSource {
+    return new PrfSource(asWords(this.#hmac.digest(new TextEncoder().encode(text))), [1, 0, occurrence]);
+  }
+}
+
+function asWords(bytes: Uint8Array): Uint32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Uint32Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true));
 }
 
 /** Length-prefixed, so that no two lists give the same bytes. */

@@ -2,7 +2,7 @@ import { SottoError } from '@sotto/base';
 import type { Substitution } from './desanitizer.js';
 import { logUpperBound } from './exact/ratio.js';
 import type { Ledger } from './ledger/ledger.js';
-import type { ReplyMemo } from './memo.js';
+import type { MemoContext, ReplyMemo } from './memo.js';
 import { type RandomSource, SystemSource } from './random/source.js';
 import { certify } from './table/certificate.js';
 import { decodeTable, tableDigest } from './table/format.js';
@@ -87,8 +87,8 @@ export class Sanitizer {
   readonly #memo: ReplyMemo | undefined;
   readonly #independent: boolean;
   readonly #fresh = new SystemSource();
-  /** Replies already paid for, by memo tag. */
-  readonly #paid = new Set<string>();
+  /** Replies already paid for, by context; kept in memory only, so a restart pays again rather than too little. */
+  readonly #paid = new Map<string, Set<string>>();
   readonly #blockBits: number;
 
   /**
@@ -155,6 +155,7 @@ export class Sanitizer {
     }
     const draws = plan.filter((item): item is Draw => typeof item !== 'string');
     const { costly, unpaid } = this.#pay(draws, context);
+    const memo = this.#memo?.context(this.digest, context) ?? null;
     const substitutions: Substitution[] = [];
     const parts: string[] = [];
     let afterWord = false;
@@ -164,7 +165,7 @@ export class Sanitizer {
         afterWord = ENDS_IN_WORD.test(item);
         continue;
       }
-      const substitute = this.#reply(item, context);
+      const substitute = this.#reply(item, memo);
       if (afterWord && !/^(?:n?')/.test(substitute)) parts.push(' ');
       parts.push(substitute);
       afterWord = true;
@@ -198,17 +199,18 @@ export class Sanitizer {
       this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count });
       return { costly: count, unpaid: count };
     }
-    const distinct = new Map<string, Draw>();
+    const distinct = new Set<string>();
     for (const draw of draws) {
-      if (draw.wordId >= 0 || whole) distinct.set(`${draw.occurrence} ${draw.key}`, draw);
+      if (draw.wordId >= 0 || whole) distinct.add(`${draw.occurrence} ${draw.key}`);
     }
-    const fresh: string[] = [];
-    for (const { key, occurrence } of distinct.values()) {
-      const tag = this.#memo.tag(this.digest, context, key, occurrence);
-      if (!this.#paid.has(tag)) fresh.push(tag);
+    let paid = this.#paid.get(context);
+    if (paid === undefined) {
+      paid = new Set();
+      this.#paid.set(context, paid);
     }
+    const fresh = [...distinct].filter((draw) => !paid.has(draw));
     this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count: fresh.length });
-    for (const tag of fresh) this.#paid.add(tag);
+    for (const draw of fresh) paid.add(draw);
     return { costly: distinct.size, unpaid: fresh.length };
   }
 
@@ -218,8 +220,9 @@ export class Sanitizer {
     return id >= 0 && id < this.table.commonWords && !this.#userWords.has(fold(piece.text));
   }
 
-  #reply({ piece, key, wordId, occurrence }: Draw, context: string): string {
-    const source: RandomSource = this.#memo?.source(this.digest, context, key, occurrence) ?? this.#fresh;
+  #reply({ piece, key, wordId, occurrence }: Draw, memo: MemoContext | null): string {
+    const source: RandomSource =
+      memo === null ? this.#fresh : wordId >= 0 ? memo.word(wordId, occurrence) : memo.text(key, occurrence);
     // The whole-vocabulary notion shows neither class nor letter case.
     if (this.table.stage !== null) return this.table.words[this.#sampler.draw(wordId, source)]!;
     if (wordId >= 0) return likeInput(this.table.words[this.#sampler.draw(wordId, source)]!, piece.text);

@@ -89,7 +89,7 @@ if (table.stage === null) {
     (id, repetition) => {
       if (repetition < last) memo = new ReplyMemo(ReplyMemo.newKey(), 0);
       last = repetition;
-      return sampler.draw(id, memo.source('', '', table.words[id]));
+      return sampler.draw(id, memo.context('', '').word(id));
     },
     { repetitions, trials, source },
   );

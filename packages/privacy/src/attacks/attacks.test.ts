@@ -124,7 +124,7 @@ describe('replay', () => {
       (input, repetition) => {
         if (repetition < last) memo = new ReplyMemo(ReplyMemo.newKey(), 0);
         last = repetition;
-        return sampler.draw(input, memo.source('digest', 'talk', table.words[input]!));
+        return sampler.draw(input, memo.context('digest', 'talk').word(input));
       },
       { repetitions, trials: 200, source },
     );

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { themedVectors } from '../../test-support/vectors.js';
 import { buildStaircase } from '../build/staircase.js';
-import { Hmac, PrfSource, type RandomSource, SystemSource, uniformBelow } from '../random/source.js';
+import { ReplyMemo } from '../memo.js';
+import {
+  chachaBlock,
+  Hmac,
+  PrfSource,
+  type RandomSource,
+  SystemSource,
+  uniformBelow,
+} from '../random/source.js';
 import { drawWeighted, TableSampler } from './sampler.js';
 import { expandBlock } from './table.js';
 
@@ -90,19 +98,41 @@ describe('sampler', () => {
 });
 
 describe('PrfSource', () => {
-  it('is HMAC-SHA-256 in counter mode, a fixed function of key and message', () => {
+  it('derives keys by HMAC-SHA-256', () => {
     // RFC 4231, test case 2.
     const hmac = new Hmac(new TextEncoder().encode('Jefe'));
     const tag = hmac.digest(new TextEncoder().encode('what do ya want for nothing?'));
     expect(Buffer.from(tag).toString('hex')).toBe(
       '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843',
     );
-    const words = (message: number) => {
-      const source = new PrfSource(hmac, Uint8Array.of(message));
-      return Array.from({ length: 20 }, () => source.u32());
-    };
-    expect(words(1)).toEqual(words(1));
-    expect(words(1)).not.toEqual(words(2));
-    expect(new Set(words(1)).size).toBe(20);
+  });
+
+  it('is the ChaCha20 stream', () => {
+    // RFC 8439, 2.3.2.
+    const key = new Uint32Array(Uint8Array.from({ length: 32 }, (_, i) => i).buffer);
+    const block = chachaBlock(key, 1, [0x09000000, 0x4a000000, 0]);
+    expect([...block.subarray(0, 4)]).toEqual([0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3]);
+    expect(block[15]).toBe(0x4e3c50a2);
+    const source = new PrfSource(key, [1, 2, 3]);
+    const words = Array.from({ length: 20 }, () => source.u32());
+    expect(words.slice(16)).toEqual([...chachaBlock(key, 1, [1, 2, 3]).subarray(0, 4)]);
+  });
+
+  it('separates contexts, words and occurrences', () => {
+    const memo = new ReplyMemo(new Uint8Array(32), 0);
+    const first = (source: RandomSource) => source.u32();
+    const context = memo.context('t', 'c');
+    const values = [
+      first(context.word(1)),
+      first(context.word(1, 1)),
+      first(context.word(2)),
+      first(context.text('1')),
+      first(context.text('1', 1)),
+      first(memo.context('t', 'd').word(1)),
+      first(memo.context('tc', '').word(1)),
+      first(new ReplyMemo(new Uint8Array(32), 1).context('t', 'c').word(1)),
+    ];
+    expect(new Set(values).size).toBe(values.length);
+    expect(first(memo.context('t', 'c').word(1))).toBe(values[0]);
   });
 });
