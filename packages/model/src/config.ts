@@ -33,12 +33,15 @@ export function checkConfig(config: LlamaConfig): void {
     throw new SottoError(`The model header is impossible: ${what}.`, {
       code: 'MODEL_CONFIG_INVALID',
       facts: { value },
-      fix: 'Use a llama2.c version 0 checkpoint (float32, seven integers in front).',
+      fix: 'Use a complete checkpoint of a Llama model.',
     });
   };
   for (const [name, limit] of Object.entries(limits)) {
     const value = config[name as keyof LlamaConfig] as number;
     if (!Number.isInteger(value) || value < 1 || value > limit) fail(`${name} is not in 1..${limit}`, value);
+  }
+  for (const name of ['normEps', 'ropeBase'] as const) {
+    if (!(config[name] > 0 && config[name] < 1e12)) fail(`${name} is not positive`, config[name]);
   }
   if (config.dim % config.headCount !== 0) fail('dim is no multiple of headCount', config.dim);
   if ((config.dim / config.headCount) % 2 !== 0)

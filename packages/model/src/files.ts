@@ -1,30 +1,21 @@
-import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SottoError } from '@sotto/base';
+import { type Checkpoint, openCheckpoint, readBounded, readFolderTokenizer } from './checkpoint.js';
 import { embeddedModel } from './embedded.js';
-import { type LlamaModel, readLlama2c } from './llama2c.js';
-import { readTokenizer, type Tokenizer } from './tokenizer.js';
+import type { LlamaModel } from './llama2c.js';
+import { readTextVocabulary, readTokenizer } from './piece-tokenizer.js';
+import type { Tokenizer } from './tokenizer.js';
 
 /** Where a model is; what is absent is taken from the embedded model. */
 export interface ModelFiles {
-  /** Weights in llama2.c format. */
+  /** Weights: see {@link openCheckpoint}. */
   readonly model?: string | undefined;
-  /** Tokenizer in llama2.c format. */
+  /**
+   * Tokenizer: `tokenizer.json`, a folder with one, a GGUF file, a text vocabulary (`.vocab`, `.txt`) or one of llama2.c. When
+   * absent, the one that lies with the weights.
+   */
   readonly tokenizer?: string | undefined;
-}
-
-async function read(path: string, what: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new SottoError(`The ${what} file cannot be read.`, {
-      code: 'FILE_UNREADABLE',
-      facts: { path, reason: (error as NodeJS.ErrnoException).code ?? 'unknown' },
-      fix: 'Check the path.',
-      cause: error,
-    });
-  }
 }
 
 /** Weights with the path and the name for people that belong to them. */
@@ -35,18 +26,55 @@ export interface ModelFile {
   readonly weights: LlamaModel;
 }
 
-/** Reads weights in llama2.c format. @throws `FILE_UNREADABLE` and the errors of {@link readLlama2c}. */
-export async function readModelFile(files: ModelFiles = {}): Promise<ModelFile> {
-  const embedded = fileURLToPath(embeddedModel.model);
-  const path = files.model ?? embedded;
-  const weights = readLlama2c(await read(path, 'model'));
-  return path === embedded
-    ? { name: embeddedModel.name, path, license: 'MIT', weights }
-    : { name: basename(path).replace(/\.[^.]+$/, ''), path, license: 'not stated', weights };
+const embeddedPath = () => fileURLToPath(embeddedModel.model);
+
+async function withCheckpoint<T>(path: string, use: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    return await use(checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
 }
 
-/** Reads a tokenizer in llama2.c format. @throws `FILE_UNREADABLE` and the errors of {@link readTokenizer}. */
+/** Reads weights. @throws the errors of {@link openCheckpoint} and of the readers. */
+export function readModelFile(files: ModelFiles = {}): Promise<ModelFile> {
+  const path = files.model ?? embeddedPath();
+  return withCheckpoint(path, async (checkpoint) => {
+    const weights = await checkpoint.load();
+    return path === embeddedPath()
+      ? { name: embeddedModel.name, path, license: 'MIT', weights }
+      : { name: checkpoint.name, path, license: checkpoint.license, weights };
+  });
+}
+
+async function readTokenizerAt(path: string, vocabSize: number): Promise<Tokenizer> {
+  const folder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  const json = folder ? 'tokenizer.json' : basename(path);
+  if (folder || json.endsWith('.json')) {
+    const tokenizer = await readFolderTokenizer(folder ? path : dirname(path), vocabSize, json);
+    if (tokenizer) return tokenizer;
+  }
+  if (path.endsWith('.gguf')) {
+    const tokenizer = await withCheckpoint(path, (checkpoint) => checkpoint.tokenizer());
+    if (tokenizer) return tokenizer;
+  }
+  const bytes = await readBounded(folder ? `${path}/tokenizer.json` : path, 'tokenizer');
+  return /\.(vocab|txt)$/.test(path)
+    ? readTextVocabulary(new TextDecoder().decode(bytes))
+    : readTokenizer(bytes, vocabSize);
+}
+
+/**
+ * Reads the tokenizer of a model: the one that was given, else the one beside the weights, else that of the embedded model.
+ *
+ * @throws `FILE_UNREADABLE`, `TOKENIZER_INVALID` and the errors of the readers.
+ */
 export async function readTokenizerFile(files: ModelFiles, vocabSize: number): Promise<Tokenizer> {
-  const path = files.tokenizer ?? fileURLToPath(embeddedModel.tokenizer);
-  return readTokenizer(await read(path, 'tokenizer'), vocabSize);
+  if (files.tokenizer !== undefined) return readTokenizerAt(files.tokenizer, vocabSize);
+  const own = files.model && (await withCheckpoint(files.model, (checkpoint) => checkpoint.tokenizer()));
+  return own || readTokenizerAt(fileURLToPath(embeddedModel.tokenizer), vocabSize);
 }

@@ -65,14 +65,12 @@ function weightCount(c: LlamaConfig): number {
   );
 }
 
-/**
- * Reads a llama2.c version 0 checkpoint: seven little-endian int32 (dim, hidden, layers, heads, kv heads, vocabulary,
- * context; a negative vocabulary means an untied head), then float32 tensors. The two stored RoPE tables are ignored.
- *
- * @throws SottoError `MODEL_CONFIG_INVALID`, `DATA_TRUNCATED`, `DATA_TRAILING_BYTES`, `MODEL_WEIGHTS_NOT_FINITE`.
- */
-export function readLlama2c(bytes: Uint8Array): LlamaModel {
-  const reader = new ByteReader(bytes, 'model file');
+/** The seven integers in front of a llama2.c checkpoint. @throws `MODEL_CONFIG_INVALID`, `DATA_TRUNCATED`. */
+export function readLlama2cConfig(bytes: Uint8Array): LlamaConfig {
+  return readHeader(new ByteReader(bytes, 'model file'));
+}
+
+function readHeader(reader: ByteReader): LlamaConfig {
   const [dim, hiddenDim, layerCount, headCount, kvHeadCount, vocab, contextLength] = Array.from(
     { length: 7 },
     () => reader.i32(),
@@ -90,6 +88,19 @@ export function readLlama2c(bytes: Uint8Array): LlamaModel {
     ropeBase: 10000,
   };
   checkConfig(config);
+  return config;
+}
+
+/**
+ * Reads a llama2.c version 0 checkpoint: seven little-endian int32 (dim, hidden, layers, heads, kv heads, vocabulary,
+ * context; a negative vocabulary means an untied head), then float32 tensors. The two stored RoPE tables are ignored.
+ *
+ * @throws SottoError `MODEL_CONFIG_INVALID`, `DATA_TRUNCATED`, `DATA_TRAILING_BYTES`, `MODEL_WEIGHTS_NOT_FINITE`.
+ */
+export function readLlama2c(bytes: Uint8Array): LlamaModel {
+  const reader = new ByteReader(bytes, 'model file');
+  const config = readHeader(reader);
+  const { dim, layerCount, contextLength } = config;
   const neededBytes = 4 * weightCount(config);
   if (reader.remaining < neededBytes) {
     throw new SottoError('The model file is truncated.', {

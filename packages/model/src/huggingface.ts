@@ -1,0 +1,152 @@
+import { assembleLlama, layerShapes, notLlama, type TensorNames, unpairRows } from './assemble.js';
+import { checkConfig, headDimOf, type LlamaConfig } from './config.js';
+import type { LlamaLayer, LlamaModel } from './llama2c.js';
+import type { SafetensorsType, TensorData } from './safetensors.js';
+import { shownName, type TensorStore } from './tensor-store.js';
+
+const suffixes: Record<keyof LlamaLayer, string> = {
+  attentionNorm: 'input_layernorm',
+  wq: 'self_attn.q_proj',
+  wk: 'self_attn.k_proj',
+  wv: 'self_attn.v_proj',
+  wo: 'self_attn.o_proj',
+  feedForwardNorm: 'post_attention_layernorm',
+  w1: 'mlp.gate_proj',
+  w2: 'mlp.down_proj',
+  w3: 'mlp.up_proj',
+};
+
+const names: TensorNames = {
+  embedding: 'model.embed_tokens.weight',
+  finalNorm: 'model.norm.weight',
+  head: 'lm_head.weight',
+  layer: (index) =>
+    Object.fromEntries(
+      Object.entries(suffixes).map(([key, suffix]) => [key, `model.layers.${index}.${suffix}.weight`]),
+    ) as Record<keyof LlamaLayer, string>,
+};
+
+type Json = Record<string, unknown>;
+
+const absent = (value: unknown): boolean => value === undefined || value === null || value === false;
+
+function numberOf(config: Json, key: string, fallback?: number): number {
+  const value = config[key] ?? fallback;
+  if (typeof value !== 'number' || !Number.isFinite(value))
+    notLlama('the configuration lacks a number', { key });
+  return value;
+}
+
+/** Rotary base; newer configurations keep it in `rope_parameters`. Positions that are scaled are refused. */
+function ropeBaseOf(config: Json): number {
+  for (const key of ['rope_scaling', 'rope_parameters']) {
+    const rope = config[key];
+    if (absent(rope)) continue;
+    if (typeof rope !== 'object') notLlama('its rotary parameters are no object');
+    const { rope_type: type, type: oldType, rope_theta: base } = rope as Json;
+    if ((type ?? oldType ?? 'default') !== 'default') notLlama('its rotary positions are scaled');
+    if (base !== undefined) return numberOf(rope as Json, 'rope_theta');
+  }
+  return numberOf(config, 'rope_theta', 10000);
+}
+
+/**
+ * The shape of a model from its `config.json`.
+ *
+ * @throws SottoError `MODEL_NOT_LLAMA` for what the transformer here does not compute, `MODEL_CONFIG_INVALID`.
+ */
+export function readHuggingFaceConfig(text: string): LlamaConfig {
+  let config: Json;
+  try {
+    config = JSON.parse(text) as Json;
+  } catch {
+    notLlama('config.json is no JSON');
+  }
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    notLlama('config.json is no JSON object');
+  if (config.model_type !== 'llama')
+    notLlama('it is of another type', { type: shownName(String(config.model_type)) });
+  const activation = config.hidden_act ?? 'silu';
+  if (activation !== 'silu') notLlama('its activation is not silu', { got: shownName(String(activation)) });
+  for (const key of [
+    'attention_bias',
+    'mlp_bias',
+    'quantization_config',
+    'rope_interleaved',
+    'sliding_window',
+  ]) {
+    if (!absent(config[key])) notLlama('its configuration asks for what is not computed here', { key });
+  }
+  if (numberOf(config, 'partial_rotary_factor', 1) !== 1) notLlama('only a part of a head is rotated');
+  const headCount = numberOf(config, 'num_attention_heads');
+  const dim = numberOf(config, 'hidden_size');
+  const headDim = numberOf(config, 'head_dim', dim / headCount);
+  if (headDim * headCount !== dim)
+    notLlama('its heads do not add up to its width', { dim, headCount, headDim });
+  const read: LlamaConfig = {
+    dim,
+    hiddenDim: numberOf(config, 'intermediate_size'),
+    layerCount: numberOf(config, 'num_hidden_layers'),
+    headCount,
+    kvHeadCount: numberOf(config, 'num_key_value_heads', headCount),
+    vocabSize: numberOf(config, 'vocab_size'),
+    contextLength: numberOf(config, 'max_position_embeddings', 2048),
+    tied: config.tie_word_embeddings === true,
+    normEps: numberOf(config, 'rms_norm_eps', 1e-6),
+    ropeBase: ropeBaseOf(config),
+  };
+  checkConfig(read);
+  return read;
+}
+
+/** Puts the model of a usual folder together; see {@link assembleLlama}. */
+export function assembleHuggingFace(
+  store: TensorStore,
+  config: LlamaConfig,
+  digest: string,
+): Promise<LlamaModel> {
+  return assembleLlama(store, config, names, digest, {
+    halfSplitPairs: true,
+    ignore: /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/,
+  });
+}
+
+/** Configuration and tensors of a model as they stand in a usual folder: the inverse of reading it. */
+export function toHuggingFace(
+  model: Omit<LlamaModel, 'digest'>,
+  type: SafetensorsType = 'F32',
+): { config: string; tensors: Map<string, TensorData> } {
+  const c = model.config;
+  const tensors = new Map<string, TensorData>();
+  const shapes = layerShapes(c);
+  const put = (name: string, shape: readonly number[], values: Float32Array) =>
+    tensors.set(name, { shape, values, type });
+  put(names.embedding, [c.vocabSize, c.dim], model.embedding);
+  model.layers.forEach((layer, l) => {
+    for (const [key, name] of Object.entries(names.layer(l)) as [keyof LlamaLayer, string][]) {
+      const paired = key === 'wq' || key === 'wk';
+      put(name, shapes[key], paired ? unpairRows(layer[key], c.dim, headDimOf(c)) : layer[key]);
+    }
+  });
+  put(names.finalNorm, [c.dim], model.finalNorm);
+  if (!c.tied) put(names.head, [c.vocabSize, c.dim], model.head);
+  const config = {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    hidden_act: 'silu',
+    hidden_size: c.dim,
+    intermediate_size: c.hiddenDim,
+    num_hidden_layers: c.layerCount,
+    num_attention_heads: c.headCount,
+    num_key_value_heads: c.kvHeadCount,
+    head_dim: headDimOf(c),
+    vocab_size: c.vocabSize,
+    max_position_embeddings: c.contextLength,
+    tie_word_embeddings: c.tied,
+    rms_norm_eps: c.normEps,
+    rope_theta: c.ropeBase,
+    attention_bias: false,
+    mlp_bias: false,
+  };
+  return { config: `${JSON.stringify(config, null, 2)}\n`, tensors };
+}
