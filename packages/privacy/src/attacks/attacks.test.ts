@@ -16,6 +16,7 @@ import {
   keepRate,
   replaySuccess,
   tableBayesSuccess,
+  wireSuccess,
 } from './inference.js';
 import { clopperPearson, incompleteBeta, wordPrior } from './statistics.js';
 
@@ -100,6 +101,16 @@ describe('token inference', () => {
       inversionSuccess(mechanism, vectors, prior, 5),
     );
     expect(inversionSuccess(mechanism, vectors, prior, 200)).toBeCloseTo(1, 10);
+  });
+});
+
+describe('embedding wire', () => {
+  it('gives away every word, even when its vector travels in half precision', () => {
+    const words = Array.from({ length: 200 }, (_, i) => i);
+    const received = words.map((i) =>
+      vectors.values.slice(8 * i, 8 * i + 8).map((v) => Math.round(v * 512) / 512),
+    );
+    expect(wireSuccess(vectors, words, received)).toBe(1);
   });
 });
 

@@ -114,6 +114,30 @@ export function inversionSuccess(
 }
 
 /**
+ * Sending embeddings instead of words: the receiver looks up the nearest row of the public table. Share of words it finds; 1 unless two
+ * words have the same vector, so vectors hide nothing.
+ * @param received one vector a word, as it travels
+ */
+export function wireSuccess(
+  vectors: WordVectors,
+  words: readonly number[],
+  received: readonly Float32Array[],
+): number {
+  const { dimension, values } = vectors;
+  const count = vectors.words.length;
+  let hits = 0;
+  words.forEach((word, i) => {
+    const distances = Float64Array.from({ length: count }, (_, other) => {
+      let sum = 0;
+      for (let d = 0; d < dimension; d++) sum += (received[i]![d]! - values[other * dimension + d]!) ** 2;
+      return sum;
+    });
+    if (nearestIndices(distances, 1)[0] === word) hits++;
+  });
+  return words.length === 0 ? 0 : hits / words.length;
+}
+
+/**
  * Replay: the same word is sanitized again and again and the likelihoods multiply. Success after each number of repetitions.
  * @param reply what the receiver sees of `input` at the given repetition
  */
