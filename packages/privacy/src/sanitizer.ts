@@ -141,17 +141,24 @@ export class Sanitizer {
     const seen = new Map<string, number>();
     let wordsInClear = 0;
     for (const piece of pieces(text)) {
-      if (piece.kind === 'public') plan.push(piece.text);
-      else if (this.#passes(piece)) {
+      if (piece.kind === 'public') {
+        plan.push(piece.text);
+        continue;
+      }
+      const folded = piece.kind === 'word' ? fold(piece.text) : '';
+      const wordId = piece.kind === 'word' ? this.#sampler.idOf(folded) : -1;
+      if (this.#passes(wordId, folded)) {
         wordsInClear++;
         plan.push(piece.text);
-      } else {
-        const wordId = piece.kind === 'word' ? this.#sampler.idOf(fold(piece.text)) : -1;
-        const key = wordId >= 0 ? fold(piece.text) : piece.text;
-        const occurrence = this.#memo !== undefined && this.#independent ? (seen.get(key) ?? 0) : 0;
-        if (this.#independent) seen.set(key, occurrence + 1);
-        plan.push({ piece, key, wordId, occurrence });
+        continue;
       }
+      const key = wordId >= 0 ? folded : piece.text;
+      let occurrence = 0;
+      if (this.#memo !== undefined && this.#independent) {
+        occurrence = seen.get(key) ?? 0;
+        seen.set(key, occurrence + 1);
+      }
+      plan.push({ piece, key, wordId, occurrence });
     }
     const draws = plan.filter((item): item is Draw => typeof item !== 'string');
     const { costly, unpaid } = this.#pay(draws, context);
@@ -201,7 +208,8 @@ export class Sanitizer {
     }
     const distinct = new Set<string>();
     for (const draw of draws) {
-      if (draw.wordId >= 0 || whole) distinct.add(`${draw.occurrence} ${draw.key}`);
+      if (draw.wordId >= 0 || whole)
+        distinct.add(draw.occurrence === 0 ? draw.key : `${draw.key} ${draw.occurrence}`);
     }
     let paid = this.#paid.get(context);
     if (paid === undefined) {
@@ -214,10 +222,9 @@ export class Sanitizer {
     return { costly: distinct.size, unpaid: fresh.length };
   }
 
-  #passes(piece: Piece): boolean {
-    if (this.#policy.scope === 'every-word' || piece.kind !== 'word') return false;
-    const id = this.#sampler.idOf(fold(piece.text));
-    return id >= 0 && id < this.table.commonWords && !this.#userWords.has(fold(piece.text));
+  #passes(wordId: number, folded: string): boolean {
+    if (this.#policy.scope === 'every-word' || wordId < 0) return false;
+    return wordId < this.table.commonWords && !this.#userWords.has(folded);
   }
 
   #reply({ piece, key, wordId, occurrence }: Draw, memo: MemoContext | null): string {
@@ -259,7 +266,8 @@ export class Sanitizer {
 
 /** The spelling that a vocabulary holds. */
 function fold(word: string): string {
-  return word.toLowerCase().replace(/\u2019/g, "'");
+  const lower = word.toLowerCase();
+  return lower.includes('\u2019') ? lower.replaceAll('\u2019', "'") : lower;
 }
 
 /** The most frequent original of a substitute first, so that it wins when the answer is put back. */

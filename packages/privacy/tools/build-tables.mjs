@@ -59,13 +59,27 @@ const tables = [
     name: 'lexicon-1',
     about:
       'Epsilon 1 within public blocks that also keep sentiment together: sentiment is disclosed by design.',
-    options: { notion: 'ldp-within-block', epsilon: '1', k: 20, m: 5, coordinates: [sentiment], frequencyWeight: 0.75 },
+    options: {
+      notion: 'ldp-within-block',
+      epsilon: '1',
+      k: 20,
+      m: 5,
+      coordinates: [sentiment],
+      frequencyWeight: 0.75,
+    },
   },
   {
     name: 'lexicon-3',
     about:
       'Epsilon 3 within public blocks that also keep sentiment together: sentiment is disclosed by design.',
-    options: { notion: 'ldp-within-block', epsilon: '3', k: 20, m: 4, coordinates: [sentiment], frequencyWeight: 0.75 },
+    options: {
+      notion: 'ldp-within-block',
+      epsilon: '3',
+      k: 20,
+      m: 4,
+      coordinates: [sentiment],
+      frequencyWeight: 0.75,
+    },
   },
   {
     name: 'whole-10',

@@ -54,11 +54,21 @@ export function chachaBlock(
   counter: number,
   nonce: readonly [number, number, number],
 ): Uint32Array {
-  const start = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, ...key, counter, ...nonce);
-  const x = Uint32Array.from(start);
+  const start = new Uint32Array(16);
+  start[0] = 0x61707865;
+  start[1] = 0x3320646e;
+  start[2] = 0x79622d32;
+  start[3] = 0x6b206574;
+  start.set(key, 4);
+  start[12] = counter;
+  start.set(nonce, 13);
+  const x = start.slice();
   for (let round = 0; round < 10; round++) {
     for (let i = 0; i < 32; i += 4) {
-      const [a, b, c, d] = [quarters[i]!, quarters[i + 1]!, quarters[i + 2]!, quarters[i + 3]!];
+      const a = quarters[i]!;
+      const b = quarters[i + 1]!;
+      const c = quarters[i + 2]!;
+      const d = quarters[i + 3]!;
       x[a]! += x[b]!;
       let t = x[d]! ^ x[a]!;
       x[d] = (t << 16) | (t >>> 16);
