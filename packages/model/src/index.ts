@@ -1,3 +1,4 @@
+export { accelerate, type MatrixProducts } from './accelerate.js';
 export { ChatTemplate } from './chat-template.js';
 export { type Checkpoint, type CheckpointFormat, openCheckpoint } from './checkpoint.js';
 export { checkConfig, headDimOf, kvDimOf, type LlamaConfig } from './config.js';

@@ -1,5 +1,5 @@
 import { SottoError } from '@sotto/base';
-import { headDimOf, kvDimOf } from './config.js';
+import { headDimOf, kvDimOf, type LlamaConfig } from './config.js';
 import type { LlamaModel } from './llama2c.js';
 
 /**
@@ -42,13 +42,34 @@ export class KvCache {
 
 function matVec(w: Float32Array, x: Float64Array, outputs: number): Float64Array {
   const inputs = x.length;
+  const whole = inputs - (inputs % 4);
   const y = new Float64Array(outputs);
-  for (let i = 0; i < outputs; i++) {
-    let sum = 0;
-    for (let j = 0, at = i * inputs; j < inputs; j++, at++) sum += w[at]! * x[j]!;
-    y[i] = sum;
+  for (let i = 0, at = 0; i < outputs; i++) {
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    let d = 0;
+    let j = 0;
+    for (; j < whole; j += 4, at += 4) {
+      a += w[at]! * x[j]!;
+      b += w[at + 1]! * x[j + 1]!;
+      c += w[at + 2]! * x[j + 2]!;
+      d += w[at + 3]! * x[j + 3]!;
+    }
+    for (; j < inputs; j++, at++) a += w[at]! * x[j]!;
+    y[i] = a + b + (c + d);
   }
   return y;
+}
+
+/** w x for every row x. */
+function multiply(
+  model: LlamaModel,
+  w: Float32Array,
+  rows: readonly Float64Array[],
+  outputs: number,
+): Float64Array[] {
+  return model.products?.multiply(w, rows, outputs) ?? rows.map((row) => matVec(w, row, outputs));
 }
 
 export function meanSquare(x: Float64Array): number {
@@ -113,9 +134,6 @@ export function forwardRows(
   trace?: LlamaTrace,
 ): Float64Array[] {
   const c = model.config;
-  const headDim = headDimOf(c);
-  const kvDim = kvDimOf(c);
-  const group = c.headCount / c.kvHeadCount;
   if (cache.length + rows.length > c.contextLength) {
     throw new SottoError('The text is longer than the context of the model.', {
       code: 'CONTEXT_EXCEEDED',
@@ -123,75 +141,115 @@ export function forwardRows(
       fix: 'Shorten the prompt or ask for fewer tokens.',
     });
   }
-  return rows.map((row) => {
-    const position = cache.length;
-    const x = Float64Array.from(row);
-    for (let l = 0; l < c.layerCount; l++) {
-      const w = model.layers[l]!;
-      trace?.('residual', l, position, x, 0);
-      trace?.('attentionMeanSquare', l, position, Float64Array.of(meanSquare(x)), 0);
-      const normalised = rmsNorm(x, w.attentionNorm, c.normEps);
-      trace?.('normalised', l, position, normalised, 0);
-      const query = matVec(w.wq, normalised, c.dim);
-      const key = matVec(w.wk, normalised, kvDim);
-      const value = matVec(w.wv, normalised, kvDim);
-      rotateHeads(query, position, headDim, c.ropeBase);
-      rotateHeads(key, position, headDim, c.ropeBase);
-      trace?.('query', l, position, query, 0);
-      trace?.('key', l, position, key, 0);
-      trace?.('value', l, position, value, 0);
-      cache.keys[l]!.push(key);
-      cache.values[l]!.push(value);
-      const keys = cache.keys[l]!;
-      const values = cache.values[l]!;
-      const attention = new Float64Array(c.dim);
-      for (let h = 0; h < c.headCount; h++) {
-        const kvAt = Math.floor(h / group) * headDim;
-        const scores = new Float64Array(position + 1);
-        let largest = Number.NEGATIVE_INFINITY;
-        for (let j = 0; j <= position; j++) {
-          const k = keys[j]!;
-          let dot = 0;
-          for (let i = 0; i < headDim; i++) dot += query[h * headDim + i]! * k[kvAt + i]!;
-          scores[j] = dot / Math.sqrt(headDim);
-          largest = Math.max(largest, scores[j]!);
-        }
-        trace?.('scores', l, position, scores, h);
-        let total = 0;
-        for (let j = 0; j <= position; j++) {
-          scores[j] = Math.exp(scores[j]! - largest);
-          total += scores[j]!;
-        }
-        for (let j = 0; j <= position; j++) {
-          const weight = scores[j]! / total;
-          const v = values[j]!;
-          for (let i = 0; i < headDim; i++) attention[h * headDim + i]! += weight * v[kvAt + i]!;
-        }
-      }
-      trace?.('attention', l, position, attention, 0);
-      const projected = matVec(w.wo, attention, c.dim);
-      for (let i = 0; i < c.dim; i++) x[i]! += projected[i]!;
-      trace?.('residualMiddle', l, position, x, 0);
-      trace?.('feedForwardMeanSquare', l, position, Float64Array.of(meanSquare(x)), 0);
-      const middle = rmsNorm(x, w.feedForwardNorm, c.normEps);
-      const gate = matVec(w.w1, middle, c.hiddenDim);
-      const up = matVec(w.w3, middle, c.hiddenDim);
-      trace?.('gate', l, position, gate, 0);
-      trace?.('up', l, position, up, 0);
-      const inner = gate.map((g, i) => silu(g) * up[i]!);
-      trace?.('inner', l, position, inner, 0);
-      const down = matVec(w.w2, inner, c.dim);
-      for (let i = 0; i < c.dim; i++) x[i]! += down[i]!;
+  // Row by row for a trace: hooks see all of a row before the next.
+  if (trace) return rows.flatMap((row) => advance(model, [row], cache, trace));
+  return advance(model, rows, cache);
+}
+
+function advance(
+  model: LlamaModel,
+  rows: readonly Float64Array[],
+  cache: KvCache,
+  trace?: LlamaTrace,
+): Float64Array[] {
+  const c = model.config;
+  const headDim = headDimOf(c);
+  const kvDim = kvDimOf(c);
+  const first = cache.length;
+  const xs = rows.map((row) => Float64Array.from(row));
+  /** Tells the hook about one value of each row. */
+  const tell = (name: string, layer: number, values: readonly Float64Array[]): void => {
+    values.forEach((value, r) => {
+      trace?.(name, layer, first + r, value, 0);
+    });
+  };
+  const squares = (values: readonly Float64Array[]) => values.map((x) => Float64Array.of(meanSquare(x)));
+  const addTo = (target: readonly Float64Array[], values: readonly Float64Array[]): void => {
+    values.forEach((value, r) => {
+      const x = target[r]!;
+      for (let i = 0; i < x.length; i++) x[i]! += value[i]!;
+    });
+  };
+  for (let l = 0; l < c.layerCount; l++) {
+    const w = model.layers[l]!;
+    tell('residual', l, xs);
+    tell('attentionMeanSquare', l, squares(xs));
+    const normalised = xs.map((x) => rmsNorm(x, w.attentionNorm, c.normEps));
+    tell('normalised', l, normalised);
+    const queries = multiply(model, w.wq, normalised, c.dim);
+    const keys = multiply(model, w.wk, normalised, kvDim);
+    const values = multiply(model, w.wv, normalised, kvDim);
+    xs.forEach((_, r) => {
+      rotateHeads(queries[r]!, first + r, headDim, c.ropeBase);
+      rotateHeads(keys[r]!, first + r, headDim, c.ropeBase);
+    });
+    tell('query', l, queries);
+    tell('key', l, keys);
+    tell('value', l, values);
+    cache.keys[l]!.push(...keys);
+    cache.values[l]!.push(...values);
+    const attention = queries.map((query, r) => attend(c, query, cache, l, first + r, trace));
+    tell('attention', l, attention);
+    addTo(xs, multiply(model, w.wo, attention, c.dim));
+    tell('residualMiddle', l, xs);
+    tell('feedForwardMeanSquare', l, squares(xs));
+    const middle = xs.map((x) => rmsNorm(x, w.feedForwardNorm, c.normEps));
+    const gates = multiply(model, w.w1, middle, c.hiddenDim);
+    const ups = multiply(model, w.w3, middle, c.hiddenDim);
+    tell('gate', l, gates);
+    tell('up', l, ups);
+    const inner = gates.map((gate, r) => gate.map((g, i) => silu(g) * ups[r]![i]!));
+    tell('inner', l, inner);
+    addTo(xs, multiply(model, w.w2, inner, c.dim));
+  }
+  tell('residual', c.layerCount, xs);
+  return xs;
+}
+
+/** Attention of the row at `position` over all rows of the cache up to it. */
+function attend(
+  c: LlamaConfig,
+  query: Float64Array,
+  cache: KvCache,
+  layer: number,
+  position: number,
+  trace?: LlamaTrace,
+): Float64Array {
+  const headDim = headDimOf(c);
+  const group = c.headCount / c.kvHeadCount;
+  const keys = cache.keys[layer]!;
+  const values = cache.values[layer]!;
+  const attention = new Float64Array(c.dim);
+  for (let h = 0; h < c.headCount; h++) {
+    const kvAt = Math.floor(h / group) * headDim;
+    const scores = new Float64Array(position + 1);
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let j = 0; j <= position; j++) {
+      const k = keys[j]!;
+      let dot = 0;
+      for (let i = 0; i < headDim; i++) dot += query[h * headDim + i]! * k[kvAt + i]!;
+      scores[j] = dot / Math.sqrt(headDim);
+      largest = Math.max(largest, scores[j]!);
     }
-    trace?.('residual', c.layerCount, position, x, 0);
-    return x;
-  });
+    trace?.('scores', layer, position, scores, h);
+    let total = 0;
+    for (let j = 0; j <= position; j++) {
+      scores[j] = Math.exp(scores[j]! - largest);
+      total += scores[j]!;
+    }
+    for (let j = 0; j <= position; j++) {
+      const weight = scores[j]! / total;
+      const v = values[j]!;
+      for (let i = 0; i < headDim; i++) attention[h * headDim + i]! += weight * v[kvAt + i]!;
+    }
+  }
+  return attention;
 }
 
 /** Final norm and output head of one row of the residual stream: vocabSize logits. */
 export function finishLogits(model: LlamaModel, hidden: Float64Array): Float64Array {
   const normalised = rmsNorm(hidden, model.finalNorm, model.config.normEps);
-  return matVec(model.head, normalised, model.config.vocabSize);
+  return multiply(model, model.head, [normalised], model.config.vocabSize)[0]!;
 }
 
 /** {@link forwardRows} on tokens, with logits: one array of vocabSize a token. */

@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, SottoError, sha256, toHex } from '@sotto/base';
+import type { MatrixProducts } from './accelerate.js';
 import { checkConfig, headDimOf, kvDimOf, type LlamaConfig } from './config.js';
 
 /** Matrices are row-major, one row an output feature: y[i] = sum_j w[i * in + j] * x[j]. */
@@ -26,6 +27,8 @@ export interface LlamaModel {
   readonly head: Float32Array;
   /** SHA-256 of the model file, hex: what plans and calibrations are bound to. */
   readonly digest: string;
+  /** Faster products of the matrices above; see `accelerate`. */
+  readonly products?: MatrixProducts;
 }
 
 /** Names and shapes of the tensors of one layer, in no file order. */
