@@ -67,18 +67,35 @@ const wave = (rate) => Float64Array.from({ length: n / 2 }, (_, i) => Math.sin(r
 const [x, y] = [wave(1.7), wave(0.9)];
 const plain = seal.PlainText();
 const other = encoder.encode(y, scale);
-report('encode', best(() => encoder.encode(x, scale, plain)));
+report(
+  'encode',
+  best(() => encoder.encode(x, scale, plain)),
+);
 const a = seal.CipherText();
-report('encrypt', best(() => encryptor.encryptSymmetric(plain, a)));
+report(
+  'encrypt',
+  best(() => encryptor.encryptSymmetric(plain, a)),
+);
 const b = encryptor.encryptSymmetric(other);
 const decode = (ct) => encoder.decode(decryptor.decrypt(ct));
 let got;
-report('decode', best(() => (got = decode(a))), precision(got, x));
+report(
+  'decode',
+  best(() => (got = decode(a))),
+  precision(got, x),
+);
 const out = seal.CipherText();
-report('rotation', best(() => evaluator.rotateVector(a, 1, galois, out)), {
-  ...precision(decode(out), x.map((_, i) => x[(i + 1) % x.length])),
-  levelsOut: 11,
-});
+report(
+  'rotation',
+  best(() => evaluator.rotateVector(a, 1, galois, out)),
+  {
+    ...precision(
+      decode(out),
+      x.map((_, i) => x[(i + 1) % x.length]),
+    ),
+    levelsOut: 11,
+  },
+);
 report(
   'ct*ct+relin+rescale',
   best(() => {
@@ -86,6 +103,15 @@ report(
     evaluator.relinearize(out, relin, out);
     evaluator.rescaleToNext(out, out);
   }),
-  { ...precision(decode(out), x.map((v, i) => v * y[i])), levelsOut: 10 },
+  {
+    ...precision(
+      decode(out),
+      x.map((v, i) => v * y[i]),
+    ),
+    levelsOut: 10,
+  },
 );
-report('pt*ct', best(() => evaluator.multiplyPlain(a, other, out)));
+report(
+  'pt*ct',
+  best(() => evaluator.multiplyPlain(a, other, out)),
+);
