@@ -94,6 +94,8 @@ describe('Sanitizer', () => {
     expect(
       new Set(Array.from({ length: 20 }, (_, i) => sanitizer.sanitize(text, `other ${i}`).text)).size,
     ).toBeGreaterThan(10);
+    ledger.rotate('ada');
+    expect(() => sanitizer.sanitize(text, 'talk')).toThrow(/MEMO_EPOCH/);
     const fresh = setUp().sanitizer;
     expect(new Set(Array.from({ length: 20 }, () => fresh.sanitize(text).text)).size).toBeGreaterThan(10);
   });

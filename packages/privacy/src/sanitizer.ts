@@ -121,22 +121,17 @@ export class Sanitizer {
     this.#user = options.user;
     this.#memo = options.memo;
     this.#independent = options.repetitions === 'independent' || options.memo === undefined;
-    if (this.#memo !== undefined && this.#memo.epoch !== this.#ledger.epoch(this.#user)) {
-      throw new SottoError('Reply memo and ledger are in different epochs.', {
-        code: 'MEMO_EPOCH',
-        facts: { memo: this.#memo.epoch, ledger: this.#ledger.epoch(this.#user) },
-        fix: 'Make the memo with the epoch of the ledger.',
-      });
-    }
+    this.#checkEpoch();
     this.#blockBits = this.table.notion === 'ldp-within-block' ? blockEntropyBits(this.table) : 0;
   }
 
   /**
    * Replaces words; pays in the ledger first, so that nothing is returned that was not paid for.
    * @param context e.g. a conversation: replies repeat only within it
-   * @throws `BUDGET_SPENT` and the other errors of `Ledger.spend`
+   * @throws `MEMO_EPOCH` after a rotation, `BUDGET_SPENT` and the other errors of `Ledger.spend`
    */
   sanitize(text: string, context = ''): Sanitized {
+    this.#checkEpoch();
     const plan: (string | Draw)[] = [];
     const seen = new Map<string, number>();
     let wordsInClear = 0;
@@ -196,6 +191,16 @@ export class Sanitizer {
         blockBits: this.#blockBits,
       },
     };
+  }
+
+  #checkEpoch(): void {
+    const epoch = this.#ledger.epoch(this.#user);
+    if (this.#memo === undefined || this.#memo.epoch === epoch) return;
+    throw new SottoError('Reply memo and ledger are in different epochs.', {
+      code: 'MEMO_EPOCH',
+      facts: { memo: this.#memo.epoch, ledger: epoch },
+      fix: 'Make memo and sanitizer anew with the epoch of the ledger.',
+    });
   }
 
   /** Draws that cost epsilon, and how many of them were not paid for before. */
