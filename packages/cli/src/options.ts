@@ -3,8 +3,14 @@ import type { ParameterChoice, RefreshMode } from '@sotto/protocol';
 import type { OptionSpecs, Options } from './command.js';
 
 export const modelOptions: OptionSpecs = {
-  model: { value: 'PATH', help: 'Weights in llama2.c format; the embedded stories260K when absent.' },
-  tokenizer: { value: 'PATH', help: 'Tokenizer in llama2.c format; that of the embedded model when absent.' },
+  model: {
+    value: 'PATH',
+    help: 'Model: a folder with config.json and safetensors, a GGUF file, or llama2.c weights; stories260K when absent.',
+  },
+  tokenizer: {
+    value: 'PATH',
+    help: 'Tokenizer: tokenizer.json or a folder with one, GGUF, llama2.c; the one beside the weights when absent.',
+  },
 };
 
 export const machineOptions: OptionSpecs = {

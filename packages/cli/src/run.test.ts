@@ -20,7 +20,7 @@ async function sotto(...args: string[]) {
   return { code, out, err };
 }
 
-const names = ['demo', 'serve', 'ask', 'plan', 'doctor'];
+const names = ['demo', 'serve', 'ask', 'plan', 'run', 'models', 'doctor'];
 
 describe('help', () => {
   it('lists the commands', async () => {

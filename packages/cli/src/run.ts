@@ -9,6 +9,8 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   serve: () => import('./commands/serve.js'),
   ask: () => import('./commands/ask.js'),
   plan: () => import('./commands/plan.js'),
+  run: () => import('./commands/run.js'),
+  models: () => import('./commands/models.js'),
   doctor: () => import('./commands/doctor.js'),
 };
 
@@ -17,6 +19,8 @@ const summaries: Readonly<Record<string, string>> = {
   serve: 'run the server',
   ask: 'ask a server a private question',
   plan: 'what a model needs: ring, levels, refreshes, keys, memory',
+  run: 'run a model here, in the clear',
+  models: 'models that can be used, and what they are',
   doctor: 'what this machine offers and which kernels it will use',
 };
 

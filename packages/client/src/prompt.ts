@@ -9,13 +9,15 @@ export interface Prompt {
 
 /**
  * Splits a prompt into tokens, each part by itself: were they tokenized together, the public tokens could depend on private
- * text. The tokenizer puts a space in front of a part, so one space at the start of the private part is taken off.
+ * text. One space is between the
+ * parts, whether the tokenizer puts one in front of a text or not.
  *
  * @throws `PROMPT_PRIVATE_EMPTY` and the tokenizer's errors.
  */
 export function tokenizePrompt(tokenizer: Tokenizer, publicText: string, privateText: string): Prompt {
-  const publicTokens = tokenizer.encode(publicText.trimEnd());
-  const trimmed = privateText.startsWith(' ') ? privateText.slice(1) : privateText;
+  const publicTokens = tokenizer.encode(publicText.trimEnd(), { bos: true });
+  const bare = privateText.startsWith(' ') ? privateText.slice(1) : privateText;
+  const trimmed = tokenizer.frontSpace || publicText.trim() === '' ? bare : ` ${bare}`;
   const privateTokens = trimmed.trim() === '' ? [] : tokenizer.encode(trimmed, { bos: false });
   if (privateTokens.length === 0) {
     throw new SottoError('The private part is empty.', {

@@ -1,5 +1,5 @@
 import { type ProgressListener, ProgressMeter, SottoError } from '@sotto/base';
-import { argmax, BOS_TOKEN, EOS_TOKEN, finishLogits } from '@sotto/model';
+import { argmax, finishLogits, type Tokenizer } from '@sotto/model';
 import {
   decodeRows,
   encodeRows,
@@ -71,7 +71,8 @@ export interface SessionCosts {
 
 const LOOPBACK_BYTES_PER_MS = 200_000;
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-const ends = (token: number) => token === EOS_TOKEN || token === BOS_TOKEN;
+const ends = (tokenizer: Tokenizer, token: number) =>
+  tokenizer.endTokens.has(token) || token === tokenizer.bosToken;
 
 /**
  * A private conversation with one server. The secret key lives in this object alone.
@@ -232,7 +233,7 @@ export class Session {
               }
             : {}),
         };
-        if (ends(token)) return;
+        if (ends(tokenizer, token)) return;
         if (clearToken !== undefined && made + 1 < maxTokens) reference!.advance(token, clearToken);
         startMs = performance.now();
         rows = [token];

@@ -17,7 +17,7 @@ export {
   type TransformerOptions,
 } from './execute.js';
 export { EncryptedKvCache } from './kv-cache.js';
-export type { Layout } from './layout.js';
+export { type Layout, type LayoutOptions, makeLayout } from './layout.js';
 export {
   type ClientPlan,
   type EvaluationKeyNeeds,

@@ -4,6 +4,7 @@ export { type Checkpoint, type CheckpointFormat, openCheckpoint } from './checkp
 export { checkConfig, headDimOf, kvDimOf, type LlamaConfig } from './config.js';
 export { embeddedModel } from './embedded.js';
 export { type ModelFile, type ModelFiles, readModelFile, readTokenizerFile } from './files.js';
+export { type GenerateOptions, generate } from './generate.js';
 export { type GgufFile, type GgufValue, openGguf } from './gguf.js';
 export { assembleGguf, readGgufConfig } from './gguf-llama.js';
 export { readGgufTokenizer } from './gguf-tokenizer.js';

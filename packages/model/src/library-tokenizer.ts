@@ -50,7 +50,7 @@ export class JsonTokenizer implements Tokenizer {
   readonly #withSpecial: LibraryTokenizer;
   readonly #plain: LibraryTokenizer;
   readonly #byteLevel: boolean;
-  readonly #frontSpace: boolean;
+  readonly frontSpace: boolean;
 
   /**
    * @param json the parsed file.
@@ -90,7 +90,7 @@ export class JsonTokenizer implements Tokenizer {
       this.#plain = new LibraryTokenizer({ ...tokenizer, added_tokens: plainAdded }, config);
       const text = JSON.stringify([tokenizer.decoder ?? null, tokenizer.pre_tokenizer ?? null]);
       this.#byteLevel = text.includes('"ByteLevel"');
-      this.#frontSpace = this.#startsWithSpace();
+      this.frontSpace = this.#startsWithSpace();
       const [first] = this.#withSpecial.encode('a', { add_special_tokens: true }).ids;
       const processed = first !== undefined && this.#added.get(first)?.special === true;
       this.bosToken = facts.bosToken ?? (processed ? first : BOS_TOKEN);
@@ -163,7 +163,7 @@ export class JsonTokenizer implements Tokenizer {
   decode(tokens: readonly number[]): string {
     const text = decodeBytes(tokens.map((token) => this.bytesOf(token)));
     const fromStart = tokens[0] === this.bosToken;
-    return this.#frontSpace && fromStart && text.startsWith(' ') ? text.slice(1) : text;
+    return this.frontSpace && fromStart && text.startsWith(' ') ? text.slice(1) : text;
   }
 }
 

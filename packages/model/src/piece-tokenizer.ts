@@ -117,7 +117,7 @@ export class PieceTokenizer implements Tokenizer {
   readonly #controlNames: RegExp | null;
   readonly #byteTokens: ReadonlyMap<number, number>;
   readonly #tokenOfByte = new Map<number, number>();
-  readonly #frontSpace: boolean;
+  readonly frontSpace: boolean;
 
   constructor(pieces: readonly Piece[], options: PieceOptions = {}) {
     this.#pieces = pieces;
@@ -125,7 +125,7 @@ export class PieceTokenizer implements Tokenizer {
     this.endTokens = new Set(options.endTokens ?? [EOS_TOKEN]);
     this.addsBos = options.addsBos ?? true;
     this.chatTemplate = options.chatTemplate ?? null;
-    this.#frontSpace = options.frontSpace ?? true;
+    this.frontSpace = options.frontSpace ?? true;
     this.#control = options.control ?? new Set([UNKNOWN_TOKEN, BOS_TOKEN, EOS_TOKEN]);
     this.#byteTokens = options.byteTokens ?? llama2cByteTokens(pieces);
     for (const [token, byte] of this.#byteTokens) this.#tokenOfByte.set(byte, token);
@@ -160,7 +160,7 @@ export class PieceTokenizer implements Tokenizer {
       if (part === '') return;
       // split() puts what the pattern found at the odd places.
       if (i % 2 === 1) tokens.push(this.#controlToken(part));
-      else for (const token of this.#encodePart(this.#frontSpace ? ` ${part}` : part)) tokens.push(token);
+      else for (const token of this.#encodePart(this.frontSpace ? ` ${part}` : part)) tokens.push(token);
     });
     return tokens;
   }
@@ -182,7 +182,7 @@ export class PieceTokenizer implements Tokenizer {
       else {
         throw new SottoError('A character of the text is not in the vocabulary of the model.', {
           code: 'TOKENIZER_CHARACTER_UNKNOWN',
-          facts: { position: ids.length - (this.#frontSpace ? 1 : 0) },
+          facts: { position: ids.length - (this.frontSpace ? 1 : 0) },
           fix: 'Remove or replace the character at this position.',
         });
       }
@@ -230,7 +230,7 @@ export class PieceTokenizer implements Tokenizer {
     return decodeBytes(
       tokens.map((token, i) => {
         const piece = this.bytesOf(token);
-        const first = this.#frontSpace && i > 0 && tokens[i - 1] === this.bosToken;
+        const first = this.frontSpace && i > 0 && tokens[i - 1] === this.bosToken;
         return first && piece[0] === 0x20 ? piece.subarray(1) : piece;
       }),
     );

@@ -24,6 +24,8 @@ export interface Tokenizer {
   readonly endTokens: ReadonlySet<number>;
   /** {@link encode} puts BOS in front unless told otherwise. */
   readonly addsBos: boolean;
+  /** {@link encode} puts a space in front of a text, as sentencepiece does. */
+  readonly frontSpace: boolean;
   /** How a conversation is written for this model; null for a model without conversations. */
   readonly chatTemplate: ChatTemplate | null;
   /** @throws SottoError `TOKENIZER_CHARACTER_UNKNOWN` for what the vocabulary cannot write. */
