@@ -219,6 +219,12 @@ for (const scope of values.scope.split(',')) {
     }
   }
 
+  /** The blocks of the task table, so that mechanisms can be compared apart from blocks. */
+  let ownBlocks = null;
+  const taskBlocks = () => {
+    ownBlocks ??= { kind: 'blocks', blocks: groupWords(part, { k: 20, coordinates: columns.task() }).groups };
+    return ownBlocks;
+  };
   const plain = { kind: 'blocks', blocks: plainBlocks(part, 20) };
   const nearest = { kind: 'nearest', k: 20 };
   const unit = Float64Array.from(part.values);
@@ -233,6 +239,8 @@ for (const scope of values.scope.split(',')) {
     rnmBlocks: (epsilon) => noisyMax(part, { epsilon, list: plain, noise: 'laplace', scale: 'D/eps' }),
     rnmCalibrated: (epsilon) =>
       noisyMax(part, { epsilon, list: plain, noise: 'laplace', scale: 'calibrated' }),
+    rnmTaskBlocks: (epsilon) =>
+      noisyMax(part, { epsilon, list: taskBlocks(), noise: 'laplace', scale: 'calibrated' }),
     exponential: (epsilon) => noisyMax(part, { epsilon, list: plain, noise: 'gumbel', scale: '2D/eps' }),
     permuteAndFlip: (epsilon) =>
       noisyMax(part, { epsilon, list: plain, noise: 'exponential', scale: '2D/eps' }),
