@@ -32,46 +32,46 @@ export function precision(got, want) {
 
 const round = (value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : (value ?? null));
 
-/** Prints the row with its fields in one order. Missing ones are null. */
-export function printRow(row) {
+/** The row with its fields in one order, as text. Missing ones are null. */
+export function rowText(row) {
   const { peer, backend, version, op, params, threads, ms, cpuMs, bits, bitsWorst, ...rest } = row;
   const { levelsOut, logQP, securityBits, keyBytes, peakRssMB, concurrent } = rest;
-  console.log(
-    JSON.stringify({
-      peer,
-      ...(backend ? { backend } : {}),
-      version,
-      op,
-      params,
-      threads,
-      ms: round(ms),
-      cpuMs: round(cpuMs),
-      bits: round(bits),
-      bitsWorst: round(bitsWorst),
-      levelsOut: levelsOut ?? null,
-      logQP: round(logQP),
-      securityBits: securityBits ?? null,
-      keyBytes: keyBytes ?? null,
-      peakRssMB: peakRssMB ?? null,
-      ...(concurrent ? { concurrent } : {}),
-    }),
-  );
+  return JSON.stringify({
+    peer,
+    ...(backend ? { backend } : {}),
+    version,
+    op,
+    params,
+    threads,
+    ms: round(ms),
+    cpuMs: round(cpuMs),
+    bits: round(bits),
+    bitsWorst: round(bitsWorst),
+    levelsOut: levelsOut ?? null,
+    logQP: round(logQP),
+    securityBits: securityBits ?? null,
+    keyBytes: keyBytes ?? null,
+    peakRssMB: peakRssMB ?? null,
+    ...(concurrent ? { concurrent } : {}),
+  });
 }
 
 /** A printer of our rows. */
 export function rowPrinter(backend, params, version) {
   return (op, times, more = {}) =>
-    printRow({
-      peer: 'sotto',
-      backend: `${backend.name} ${backend.isa}`,
-      version,
-      op,
-      params: params.name,
-      threads: backend.threads,
-      ...times,
-      logQP: params.logQP,
-      securityBits: params.security.bits,
-      peakRssMB: Math.round(process.resourceUsage().maxRSS / 1000),
-      ...more,
-    });
+    console.log(
+      rowText({
+        peer: 'sotto',
+        backend: `${backend.name} ${backend.isa}`,
+        version,
+        op,
+        params: params.name,
+        threads: backend.threads,
+        ...times,
+        logQP: params.logQP,
+        securityBits: params.security.bits,
+        peakRssMB: Math.round(process.resourceUsage().maxRSS / 1000),
+        ...more,
+      }),
+    );
 }

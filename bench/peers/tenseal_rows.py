@@ -5,7 +5,7 @@ import tenseal as ts
 repeat = int(sys.argv[1])
 bits_of_primes = [60, 40, 40, 60]
 base = {
-    "peer": "tenseal", "version": ts.__version__, "threads": 1, "params": "N13 (60, 40, 40 | 60)",
+    "peer": "tenseal", "version": ts.__version__, "threads": 1, "params": "N13 (60, 40, 40), special 60",
     "logN": 13, "logQP": sum(bits_of_primes), "weight": 0, "ephemeralWeight": 0, "ephemeralLogQP": 0,
 }
 
