@@ -1,7 +1,7 @@
 // The same operations here and in other CKKS libraries, in one run on the same cores; peers that are absent or fail are skipped with a
 // line on stderr. One JSON line a row, kept in build/bench/peers.jsonl; the comparison goes to docs/benchmarks.md.
 //   npm run bench -- peers [--peers sotto,lattigo,openfhe,tenseal,node-seal] [--parts ops,full,sparse,small,linear]
-//                          [--repeat 5] [--docs docs/benchmarks.md] [--noDocs] [--fresh]
+//                          [--repeat 5] [--passes 1] [--add] [--docs docs/benchmarks.md] [--noDocs] [--fresh]
 import { spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { freemem } from 'node:os';
@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { reportSecurity } from '@sotto/he/rlwe';
-import { machine } from './he/machine.mjs';
+import { machine, referenceMs } from './he/machine.mjs';
 import { rowText } from './he/rows.mjs';
 import * as install from './peers/install.mjs';
 import { writeReport } from './peers/report.mjs';
@@ -19,6 +19,10 @@ const { values } = parseArgs({
     peers: { type: 'string', default: 'sotto,lattigo,openfhe,tenseal,node-seal' },
     parts: { type: 'string', default: 'ops,full,sparse,small,linear' },
     repeat: { type: 'string', default: '5' },
+    /** How often the whole list is run; the report takes the least times. */
+    passes: { type: 'string', default: '1' },
+    /** Adds to the rows of the same parts instead of replacing them. */
+    add: { type: 'boolean', default: false },
     out: { type: 'string', default: fileURLToPath(new URL('../build/bench/peers.jsonl', import.meta.url)) },
     docs: { type: 'string', default: fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url)) },
     noDocs: { type: 'boolean', default: false },
@@ -114,11 +118,13 @@ function finish(row) {
 
 mkdirSync(new URL('../build/bench/', import.meta.url), { recursive: true });
 const chosen = values.parts.split(',');
-const earlier = values.fresh ? [] : readRows(values.out).filter((row) => !chosen.includes(row.part));
+const earlier = values.fresh
+  ? []
+  : readRows(values.out).filter((row) => values.add || !chosen.includes(row.part));
 const about = machine();
 writeFileSync(values.out, earlier.map((row) => `${JSON.stringify(row)}\n`).join(''));
 
-for (const part of chosen) {
+for (const part of new Array(Number(values.passes)).fill(chosen).flat()) {
   if (!Object.hasOwn(parts, part)) throw new Error(`There is no part ${part}.`);
   for (const step of parts[part]) {
     if (!values.peers.split(',').includes(step.peer)) continue;
@@ -137,6 +143,7 @@ if (!values.noDocs) writeReport(values.docs, readRows(values.out));
 
 async function measure(part, { peer, command, env }) {
   const [program, ...args] = command();
+  const reference = referenceMs();
   const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let complaint = '';
   child.stderr.on('data', (text) => {
@@ -147,7 +154,7 @@ async function measure(part, { peer, command, env }) {
     child.on('close', (code, signal) => resolve(code ?? signal));
   });
   for await (const line of createInterface({ input: child.stdout })) {
-    const row = finish(JSON.parse(line));
+    const row = { referenceMs: reference, ...finish(JSON.parse(line)) };
     console.log(rowText(row));
     appendFileSync(values.out, `${JSON.stringify({ part, machine: about, ...JSON.parse(rowText(row)) })}\n`);
   }

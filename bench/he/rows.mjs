@@ -1,3 +1,5 @@
+import { referenceMs } from './machine.mjs';
+
 // One row of a benchmark: a JSON line with the same fields for us and for every peer.
 
 /** Shortest wall and CPU time of `repeat` runs of `work`; the last result. Earlier results go to `drop`. */
@@ -35,7 +37,7 @@ const round = (value) => (typeof value === 'number' ? Number(value.toPrecision(5
 /** The row with its fields in one order, as text. Missing ones are null. */
 export function rowText(row) {
   const { peer, backend, version, op, params, threads, ms, cpuMs, bits, bitsWorst, ...rest } = row;
-  const { levelsOut, logQP, securityBits, keyBytes, peakRssMB, concurrent } = rest;
+  const { levelsOut, logQP, securityBits, keyBytes, peakRssMB, concurrent, referenceMs: reference } = rest;
   return JSON.stringify({
     peer,
     ...(backend ? { backend } : {}),
@@ -53,11 +55,13 @@ export function rowText(row) {
     keyBytes: keyBytes ?? null,
     peakRssMB: peakRssMB ?? null,
     ...(concurrent ? { concurrent } : {}),
+    ...(reference === undefined ? {} : { referenceMs: round(reference) }),
   });
 }
 
 /** A printer of our rows. */
 export function rowPrinter(backend, params, version) {
+  const reference = referenceMs();
   return (op, times, more = {}) =>
     console.log(
       rowText({
@@ -71,6 +75,7 @@ export function rowPrinter(backend, params, version) {
         logQP: params.logQP,
         securityBits: params.security.bits,
         peakRssMB: Math.round(process.resourceUsage().maxRSS / 1000),
+        referenceMs: reference,
         ...more,
       }),
     );
