@@ -122,3 +122,40 @@ describe('progress', () => {
     expect(drawn.every((text) => text.startsWith('\r\x1b[2K') && text.length < 50)).toBe(true);
   });
 });
+
+describe('the clear model', () => {
+  it('continues a text greedily, the same each time', async () => {
+    const args = ['run', '--mode', 'plain', '--raw', '--temperature', '0', '--tokens', '8', '--json'];
+    const [a, b] = await Promise.all([1, 2].map(() => sotto(...args, '--prompt', 'Once upon a time')));
+    const report = JSON.parse(a!.out);
+    expect(report.promptTokens).toEqual([1, 403, 407, 261, 378]);
+    expect(report.text).toBe(', there was a little girl');
+    expect(JSON.parse(b!.out).tokens).toEqual(report.tokens);
+  });
+
+  it.each([
+    [['run'], 'USAGE_MISSING'],
+    [['run', '--prompt', 'canary', '--temperature', 'hot'], 'USAGE_NUMBER'],
+    [['run', '--prompt', 'canary', '--model', '/nonexistent'], 'FILE_UNREADABLE'],
+    [['models', '--folder', '/nonexistent'], 'FILE_UNREADABLE'],
+  ])('%j gives an error that does not repeat the prompt', async (args, code) => {
+    const result = await sotto(...args);
+    expect(result.code).not.toBe(0);
+    expect(result.err).toContain(`Code: ${code}`);
+    expect(result.err).not.toContain('canary');
+  });
+
+  it('is listed with its shape and digest', async () => {
+    const { code, out } = await sotto('models', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out).models).toMatchObject([
+      {
+        name: 'stories260K',
+        format: 'llama2.c',
+        digest: 'b0a507e7ad0f626624f17112325e66691f9076d622e1d3274d103d00299f2696',
+        config: { dim: 64, layerCount: 5, vocabSize: 512 },
+        blockRows: { bootstrap: 16, client: 16 },
+      },
+    ]);
+  });
+});
