@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bootstrap } from './he/bootstrap.mjs';
 import { linear } from './he/linear.mjs';
+import { referenceMs } from './he/machine.mjs';
 import { micro } from './he/micro.mjs';
 
 const { values } = parseArgs({
@@ -16,6 +17,8 @@ const { values } = parseArgs({
     repeat: { type: 'string', default: '7' },
     bootRepeat: { type: 'string', default: '2' },
     json: { type: 'boolean', default: true },
+    /** CPU time of the reference kernel; from the caller, because measuring it here would add to the memory of this process. */
+    referenceMs: { type: 'string' },
     inProcess: { type: 'boolean', default: false },
   },
 });
@@ -34,13 +37,21 @@ const parts = {
 if (values.inProcess) {
   const [backend, threads] = values.configs.split('-');
   const [repeat, bootRepeat] = [Number(values.repeat), Number(values.bootRepeat)];
-  parts[values.parts]({ backend, threads: Number(threads), repeat, bootRepeat });
+  const reference = values.referenceMs === undefined ? undefined : Number(values.referenceMs);
+  parts[values.parts]({ backend, threads: Number(threads), repeat, bootRepeat, referenceMs: reference });
 } else {
   for (const config of values.configs.split(',')) {
     for (const part of values.parts.split(',')) {
       if (!Object.hasOwn(parts, part)) throw new Error(`There is no part ${part}.`);
       const args = [fileURLToPath(import.meta.url), '--inProcess', '--configs', config, '--parts', part];
-      args.push('--repeat', values.repeat, '--bootRepeat', values.bootRepeat);
+      args.push(
+        '--repeat',
+        values.repeat,
+        '--bootRepeat',
+        values.bootRepeat,
+        '--referenceMs',
+        String(referenceMs()),
+      );
       const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
       if (status !== 0) console.error(`skipped: ${part} on ${config} failed with status ${status}`);
     }

@@ -1,5 +1,3 @@
-import { referenceMs } from './machine.mjs';
-
 // One row of a benchmark: a JSON line with the same fields for us and for every peer.
 
 /** Shortest wall and CPU time of `repeat` runs of `work`; the last result. Earlier results go to `drop`. */
@@ -60,8 +58,7 @@ export function rowText(row) {
 }
 
 /** A printer of our rows. */
-export function rowPrinter(backend, params, version) {
-  const reference = referenceMs();
+export function rowPrinter(backend, params, version, reference) {
   return (op, times, more = {}) =>
     console.log(
       rowText({

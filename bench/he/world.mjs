@@ -27,7 +27,7 @@ export const sets = {
   },
 };
 
-export function makeWorld(name, { backend: backendName, threads, repeat }) {
+export function makeWorld(name, { backend: backendName, threads, repeat, referenceMs }) {
   const params = createParameters(sets[name]);
   const backend = selectBackend({ name: backendName, threads });
   const context = new RingContext(params, backend.createRing({ logN: params.logN, primes: params.primes }));
@@ -44,7 +44,7 @@ export function makeWorld(name, { backend: backendName, threads, repeat }) {
     keys,
     ev,
     repeat,
-    print: rowPrinter(backend, params, packageJson.version),
+    print: rowPrinter(backend, params, packageJson.version, referenceMs),
     addKey: (id, maxLevel) => {
       const key = EvaluationKey.expand(context, generator.make(id, maxLevel));
       keys.add(key);

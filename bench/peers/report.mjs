@@ -55,7 +55,7 @@ Machine: ${about.cores} cores ${about.processor}, ${about.memoryGB} GB, Node ${a
 Load of the machine before the measurements: ${Math.min(...loads)} to ${Math.max(...loads)} runnable processes; the CPU time of a fixed
 reference kernel, taken before every program, varied by ${((spread - 1) * 100).toFixed(0)} %: read no ratio more exactly than that.
 
-- One thread: CPU time, the least of the repetitions, because other work on the machine disturbs it least; rows with two threads: wall time,
+- Every time is the least of its repetitions and passes. One thread: CPU time, because other work on the machine disturbs it least; rows with two threads: wall time,
   which other work does disturb.
 - Lattigo has no threads inside an operation. Its rows with two threads work on two ciphertexts at once, at half the wall time each.
 - *bits* are -log2 of the error of a component, rms (worst). *security* is our own table's, for the weakest secret of the set.
