@@ -1,7 +1,7 @@
 // The same operations here and in other CKKS libraries, in one run on the same cores; peers that are absent or fail are skipped with a
 // line on stderr. One JSON line a row, kept in build/bench/peers.jsonl; the comparison goes to docs/benchmarks.md.
 //   npm run bench -- peers [--peers sotto,lattigo,openfhe,tenseal,node-seal] [--parts ops,full,sparse,small,linear]
-//                          [--repeat 5] [--passes 1] [--add] [--docs docs/benchmarks.md] [--noDocs] [--fresh]
+//                          [--only REGEXP] [--repeat 5] [--passes 1] [--add] [--docs docs/benchmarks.md] [--noDocs] [--fresh]
 import { spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { freemem } from 'node:os';
@@ -25,6 +25,8 @@ const { values } = parseArgs({
     add: { type: 'boolean', default: false },
     out: { type: 'string', default: fileURLToPath(new URL('../build/bench/peers.jsonl', import.meta.url)) },
     docs: { type: 'string', default: fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url)) },
+    /** Only steps whose peer and name match this expression. */
+    only: { type: 'string', default: '' },
     noDocs: { type: 'boolean', default: false },
     /** Rows of earlier runs of other parts stay in the file unless this says otherwise. */
     fresh: { type: 'boolean', default: false },
@@ -117,7 +119,7 @@ function finish(row) {
 }
 
 mkdirSync(new URL('../build/bench/', import.meta.url), { recursive: true });
-const chosen = values.parts.split(',');
+const chosen = values.parts.split(',').filter(Boolean);
 const earlier = values.fresh
   ? []
   : readRows(values.out).filter((row) => values.add || !chosen.includes(row.part));
@@ -128,6 +130,7 @@ for (const part of new Array(Number(values.passes)).fill(chosen).flat()) {
   if (!Object.hasOwn(parts, part)) throw new Error(`There is no part ${part}.`);
   for (const step of parts[part]) {
     if (!values.peers.split(',').includes(step.peer)) continue;
+    if (!new RegExp(values.only).test(`${step.peer} ${step.name}`)) continue;
     try {
       const freeGigabytes = freemem() / 1e9;
       if (freeGigabytes < step.gigabytes) {

@@ -105,14 +105,14 @@ def boot():
         cc.EvalBootstrapKeyGen(keys.secretKey, n)
 
     ms, cpu, _ = best(keygen, 1)
-    count = len(cc.GetEvalAutomorphismKeyMap(keys.secretKey.GetKeyTag())) + 1
+    count = len(cc.GetExistingEvalAutomorphismKeyIndices(keys.secretKey.GetKeyTag())) + 1
     report("bootstrap keygen", ms, cpu, keyBytes=count * key_bytes)
     x = [random.uniform(-1, 1) for _ in range(n)]
     a = cc.Encrypt(keys.publicKey, cc.MakeCKKSPackedPlaintext(x, 1, depth - 1 - budget[1], None, n))
     ms, cpu, out = best(lambda: cc.EvalBootstrap(a))
     plain = cc.Decrypt(out, keys.secretKey)
     plain.SetLength(n)
-    usable = depth - out.GetLevel() - (out.GetNoiseScaleDeg() - 1) - budget[1]
+    usable = depth - out.GetLevel() - (out.GetNoiseScaleDeg() - 1) - (budget[1] + 1)
     report("bootstrap", ms, cpu, **bits(plain.GetRealPackedValue(), x), levelsOut=usable, keyBytes=count * key_bytes)
 
 

@@ -46,6 +46,11 @@ function page(rows, everyRow, find, targets, plotName) {
   const dates = [...new Set(rows.map((row) => row.machine.date))].sort();
   const references = everyRow.map((row) => row.referenceMs).filter((ms) => ms !== undefined);
   const spread = references.length > 0 ? Math.max(...references) / Math.min(...references) : 1;
+  const busy =
+    Math.max(...everyRow.map((row) => row.machine.load)) < 1.5
+      ? ''
+      : ` Other work ran on the machine at the same time: it slows the programs that
+stream the most memory, which are the peers, more than others, so that ratios on an idle machine are smaller than these.`;
   const loads = everyRow.map((row) => row.machine.load);
   return `# Beside other libraries
 
@@ -53,7 +58,7 @@ Written by \`npm run bench -- peers\`; nothing here is typed by hand. The ratio 
 
 Machine: ${about.cores} cores ${about.processor}, ${about.memoryGB} GB, Node ${about.node.slice(1)}; ${dates.join(', ')}. Versions: ${versions.join(', ')}.
 Load of the machine before the measurements: ${Math.min(...loads)} to ${Math.max(...loads)} runnable processes; the CPU time of a fixed
-reference kernel, taken before every program, varied by ${((spread - 1) * 100).toFixed(0)} %: read no ratio more exactly than that.
+reference kernel, taken before every program, varied by ${((spread - 1) * 100).toFixed(0)} %: read no ratio more exactly than that.${busy}
 
 - Every time is the least of its repetitions and passes. One thread: CPU time, because other work on the machine disturbs it least; rows with two threads: wall time,
   which other work does disturb.
