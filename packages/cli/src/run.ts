@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   demo: () => import('./commands/demo.js'),
   serve: () => import('./commands/serve.js'),
   ask: () => import('./commands/ask.js'),
+  keys: () => import('./commands/keys.js'),
   plan: () => import('./commands/plan.js'),
   doctor: () => import('./commands/doctor.js'),
 };
@@ -16,6 +17,7 @@ const summaries: Readonly<Record<string, string>> = {
   demo: 'server and client on this machine, with the answer checked',
   serve: 'run the server',
   ask: 'ask a server a private question',
+  keys: 'show or remove the keys that a server keeps for you',
   plan: 'what a model needs: ring, levels, refreshes, keys, memory',
   doctor: 'what this machine offers and which kernels it will use',
 };
