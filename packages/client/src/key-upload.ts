@@ -25,7 +25,10 @@ export interface KeyUploadCosts {
 
 /** Keys that may be on their way at a time. */
 const WINDOW_BYTES = 32 << 20;
-const PARALLEL_PARTS = 4;
+/** Requests on their way at a time. */
+const PARALLEL_REQUESTS = 4;
+/** Largest body of a request: what a broken connection may cost, times the requests on their way. */
+const PIECE_BYTES = 256 << 10;
 const LOOPBACK_BYTES_PER_MS = 200_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
@@ -72,6 +75,7 @@ class KeyUpload {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   readonly #patienceMs: number;
+  readonly #turns = new Turns(PARALLEL_REQUESTS);
   #keygenMs = 0;
   #bytesUp = 0;
   #lastGainMs = performance.now();
@@ -164,7 +168,7 @@ class KeyUpload {
           await this.#patiently(
             async () => {
               part.offset ??= (await announce())[i]!;
-              if (part.offset < part.bytes.length) await this.#sendPart(part);
+              if (part.offset < part.bytes.length) await this.#turns.take(() => this.#sendPiece(part));
             },
             () => {
               part.offset = undefined;
@@ -173,31 +177,32 @@ class KeyUpload {
         }
       }
     };
-    await Promise.all(Array.from({ length: Math.min(PARALLEL_PARTS, parts.length) }, worker));
+    await Promise.all(Array.from({ length: Math.min(PARALLEL_REQUESTS, parts.length) }, worker));
   }
 
-  async #sendPart(part: Part): Promise<void> {
-    const rest = part.bytes.subarray(part.offset);
+  async #sendPiece(part: Part): Promise<void> {
+    const from = part.offset!;
+    const piece = part.bytes.subarray(from, from + PIECE_BYTES);
     const response = await this.connection.respond({
       method: 'PATCH',
       path: `${this.#path}/parts/${part.digest}`,
       headers: {
         ...this.#headers,
         'tus-resumable': TUS_VERSION,
-        'upload-offset': String(part.offset),
+        'upload-offset': String(from),
         'content-type': 'application/offset+octet-stream',
       },
-      body: { binary: rest },
+      body: { binary: piece },
       signal: this.#signal,
     });
     const offset = Number(response.headers.get('upload-offset') ?? Number.NaN);
-    if (!Number.isSafeInteger(offset) || offset <= part.offset!) {
+    if (!Number.isSafeInteger(offset) || offset <= from) {
       throw new SottoError('The server does not say how far an upload is.', {
         code: 'SERVER_UNKNOWN',
         fix: 'Use the same Sotto version at client and server.',
       });
     }
-    this.#bytesUp += offset - part.offset!;
+    this.#bytesUp += offset - from;
     part.offset = offset;
     this.#lastGainMs = performance.now();
   }
@@ -225,4 +230,26 @@ function requireSize(index: number, sizeBytes: number, expected: number): void {
     facts: { index, sizeBytes, expected },
     fix: 'Use a Sotto version whose plan and keys belong together.',
   });
+}
+
+/** Lets a few tasks run at a time, in the order they came. */
+class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(atATime: number) {
+    this.#free = atATime;
+  }
+
+  async take<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
 }

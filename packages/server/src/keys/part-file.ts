@@ -15,6 +15,9 @@ const sizeOf = async (path: string): Promise<number | undefined> => {
 
 const sha256Hex = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
+/** What a broken connection had already delivered reaches the disk within this time. */
+const SETTLE_MS = 500;
+
 /** Bytes of a body as they come in. */
 export type Chunks = AsyncIterable<Uint8Array>;
 
@@ -36,10 +39,36 @@ export class PartFile {
     this.#growing = `${this.#path}.part`;
   }
 
-  /** Bytes that are here. */
-  async offset(): Promise<number> {
-    if ((await sizeOf(this.#path)) === this.sizeBytes) return this.sizeBytes;
+  /** The part is here whole, under its own name. */
+  async complete(): Promise<boolean> {
+    return (await sizeOf(this.#path)) === this.sizeBytes;
+  }
+
+  async #offset(): Promise<number> {
+    if (await this.complete()) return this.sizeBytes;
     return Math.min((await sizeOf(this.#growing)) ?? 0, this.sizeBytes);
+  }
+
+  /**
+   * Bytes that are here, after a writer whose connection broke has written what it has; one that hangs is ended. A part that
+   * was received whole by a server that was killed before it gave the part its name is checked and named now.
+   */
+  async offset(): Promise<number> {
+    const writer = this.#writer;
+    if (writer) {
+      const timer = setTimeout(writer.cancel, SETTLE_MS);
+      await writer.ended;
+      clearTimeout(timer);
+    }
+    const at = await this.#offset();
+    if (at < this.sizeBytes || (await this.complete())) return at;
+    try {
+      await this.#finish();
+      return at;
+    } catch (error) {
+      if (SottoError.is(error)) return 0;
+      throw error;
+    }
   }
 
   /**
@@ -51,14 +80,14 @@ export class PartFile {
   async append(offset: number, chunks: Chunks): Promise<number> {
     this.#writer?.cancel();
     while (this.#writer) await this.#writer.ended;
-    let cancelled = false;
+    const cancel = new AbortController();
     let end = () => {};
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
-    this.#writer = { cancel: () => (cancelled = true), ended };
+    this.#writer = { cancel: () => cancel.abort(), ended };
     try {
-      return await this.#write(offset, chunks, () => cancelled);
+      return await this.#write(offset, chunks, cancel.signal);
     } finally {
       this.#writer = undefined;
       end();
@@ -88,8 +117,8 @@ export class PartFile {
     await Promise.all([rm(this.#path, { force: true }), rm(this.#growing, { force: true })]);
   }
 
-  async #write(offset: number, chunks: Chunks, cancelled: () => boolean): Promise<number> {
-    let at = await this.offset();
+  async #write(offset: number, chunks: Chunks, signal: AbortSignal): Promise<number> {
+    let at = await this.#offset();
     if (offset !== at) {
       throw new SottoError('The part continues at another place.', {
         code: 'PART_OFFSET',
@@ -98,11 +127,13 @@ export class PartFile {
         retryable: true,
       });
     }
-    if (at === this.sizeBytes) return at;
+    if (at === this.sizeBytes) {
+      if (!(await this.complete())) await this.#finish();
+      return at;
+    }
     const file = await openPrivate(this.#growing, 'a');
     try {
-      for await (const chunk of chunks) {
-        if (cancelled()) break;
+      for await (const chunk of until(signal, chunks)) {
         if (at + chunk.length > this.sizeBytes) {
           throw new SottoError('The body is larger than the rest of the part.', {
             code: 'BODY_TOO_LARGE',
@@ -133,5 +164,24 @@ export class PartFile {
     }
     await rename(this.#growing, this.#path);
     await syncFolder(dirname(this.#path));
+  }
+}
+
+/** What arrives before the signal; a read that hangs then is left behind. */
+async function* until(signal: AbortSignal, chunks: Chunks): AsyncGenerator<Uint8Array, void, undefined> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const stopped = new Promise<undefined>((resolve) => {
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+  try {
+    while (!signal.aborted) {
+      const reading = iterator.next();
+      const next = await Promise.race([reading, stopped]);
+      if (!next) reading.catch(() => {});
+      if (!next || next.done) return;
+      yield next.value;
+    }
+  } finally {
+    iterator.return?.()?.catch(() => {});
   }
 }

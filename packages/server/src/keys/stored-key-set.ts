@@ -222,10 +222,7 @@ export class StoredKeySet {
   }
 
   async #count(index: number): Promise<void> {
-    for (const digest of this.#keys.get(index)!) {
-      const part = this.part(digest);
-      if ((await part.offset()) !== part.sizeBytes) return;
-    }
+    for (const digest of this.#keys.get(index)!) if (!(await this.part(digest).complete())) return;
     this.#complete.add(index);
   }
 
