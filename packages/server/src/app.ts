@@ -175,6 +175,7 @@ export function createApp(options: AppOptions): Hono {
       code: 'ROUTE_UNKNOWN',
       fix: 'Use the same Sotto version at client and server.',
     });
+    metrics.countError(error.code);
     return c.json(errorBodyOf(error), 404);
   });
   app.onError((error, c) => {

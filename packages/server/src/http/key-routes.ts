@@ -57,7 +57,8 @@ export function addKeyRoutes(app: Hono, keyStore: KeyStore | null): void {
 
   // A part is one upload of the tus 1.0 core protocol: HEAD tells the offset, PATCH continues there.
   const digest = (c: Context) => pathPart(c, 'part', /^[0-9a-f]{64}$/, 'PART_UNKNOWN');
-  app.on('HEAD', '/v1/keysets/:set/parts/:part', async (c) => {
+  // The framework answers HEAD with the headers of GET.
+  app.get('/v1/keysets/:set/parts/:part', async (c) => {
     const part = setOf(c).part(digest(c));
     const headers = { 'upload-offset': String(await part.offset()), 'upload-length': String(part.sizeBytes) };
     return new Response(null, { status: 200, headers: { ...tus, ...headers } });
