@@ -1,6 +1,6 @@
 // Server and client as two processes on toy rings: the built command line, the real engine, real ciphertexts.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -204,6 +204,45 @@ describe('a client of a server process', () => {
     const report = JSON.parse(out.trim().split('\n').at(-1)!);
     expect(report).toMatchObject({ answer: ' g', clearAnswer: null, logitsRmsError: null });
     expect(report.serverSaw).toMatchObject({ publicTokens: 8, privateRows: 2 });
+  });
+
+  it('keeps its keys at a server that keeps them, over a restart, and shows and removes them', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sotto-keys-'));
+    const key = join(folder, 'my.key');
+    const start = () =>
+      startServerProcess(['--allow-insecure', '--threads', '1', '--keys', join(folder, 'store')]);
+    const ask = (url: string) =>
+      sotto(
+        ...['ask', '--server', url, '--key', key, '--params', 'insecure-toy', '--refresh', 'client'],
+        ...['--tokens', '1', '--json', '--public', 'Once upon a time, there was', '--private', 'a little'],
+      );
+    const bytesOf = (out: string) => JSON.parse(out.trim().split('\n').at(-1)!).bytes.keysUp;
+    let keeping = await start();
+    try {
+      const first = await ask(keeping.url);
+      expect(first.code, first.err).toBe(0);
+      expect(bytesOf(first.out)).toBeGreaterThan(1e6);
+      await keeping.stop();
+      keeping = await start();
+      const second = await ask(keeping.url);
+      expect(second.code, second.err).toBe(0);
+      expect(bytesOf(second.out)).toBe(0);
+      expect(JSON.parse(second.out.trim().split('\n').at(-1)!).answer).toBe(' g');
+      const manage = (...args: string[]) => sotto('keys', ...args, '--server', keeping.url, '--key', key);
+      const list = await manage('list', '--json');
+      const [set] = JSON.parse(list.out).keySets;
+      expect(set).toMatchObject({ missing: [], canDecrypt: false });
+      expect((await manage('show', set.id)).out).toMatch(/can decrypt +no/);
+      expect((await manage('rm', set.id)).code).toBe(0);
+      expect((await manage('list')).out).toContain('keeps no keys');
+      chmodSync(key, 0o644);
+      const open = await ask(keeping.url);
+      expect(open.code).toBe(3);
+      expect(open.err).toContain('KEY_FILE_OPEN');
+    } finally {
+      await keeping.stop();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('is refused when a key was damaged or is for other parameters', async () => {

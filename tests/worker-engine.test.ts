@@ -83,3 +83,36 @@ it('stops a block that waits for the client when it is closed', async () => {
   await running.close();
   expect(await waiting).toBe('JOB_CANCELLED');
 });
+
+it('stops a block that is cancelled at its next operation, and runs the next one', async () => {
+  const running = await start();
+  const cancel = new AbortController();
+  let operations = 0;
+  const block = running.run(rows(0xee), {
+    ...quiet,
+    signal: cancel.signal,
+    progress: () => {
+      if (++operations === 3) cancel.abort(new SottoError('No more.', { code: 'JOB_CANCELLED' }));
+    },
+  });
+  expect(await codeOf(block)).toBe('JOB_CANCELLED');
+  expect(operations).toBe(3);
+  const next = await running.run(rows(1), { ...quiet, signal: new AbortController().signal });
+  expect(next.rows.ciphertexts).toEqual([sealed(2)]);
+});
+
+it('stops a block that waits for a client that cancelled it', async () => {
+  const running = await start({ refresh: 'client' });
+  const cancel = new AbortController();
+  const block = running.run(rows(1), {
+    ...quiet,
+    signal: cancel.signal,
+    refresh: () => {
+      setTimeout(() => cancel.abort(), 10);
+      return new Promise(() => {});
+    },
+  });
+  expect(await codeOf(block)).toBe('JOB_CANCELLED');
+  const next = await running.run(rows(1), { ...quiet, refresh: async () => sealed(41) });
+  expect(next.rows.ciphertexts).toEqual([sealed(42)]);
+});

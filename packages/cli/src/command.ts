@@ -26,9 +26,12 @@ export interface Output {
 /** Parsed options of a command. */
 export class Options {
   readonly #values: Record<string, string | boolean | undefined>;
+  /** Words that belong to no option; empty unless the command takes some. */
+  readonly positionals: readonly string[];
 
-  constructor(values: Record<string, string | boolean | undefined>) {
+  constructor(values: Record<string, string | boolean | undefined>, positionals: readonly string[] = []) {
     this.#values = values;
+    this.positionals = positionals;
   }
 
   flag(name: string): boolean {
@@ -66,6 +69,8 @@ export interface Command {
   readonly description: string;
   readonly example: string;
   readonly options: OptionSpecs;
+  /** Names of the words that may follow the command, for the help. */
+  readonly positionals?: readonly string[];
   /** @returns the exit code. */
   run(options: Options, output: Output): Promise<number>;
 }
@@ -79,6 +84,7 @@ const common: OptionSpecs = {
 export function parseOptions(command: Command, args: readonly string[]): Options {
   const specs = { ...command.options, ...common };
   let values: Record<string, string | boolean | undefined>;
+  let positionals: readonly string[] = [];
   try {
     const config = Object.fromEntries(
       Object.entries(specs).map(([name, spec]) => [
@@ -86,7 +92,10 @@ export function parseOptions(command: Command, args: readonly string[]): Options
         { type: spec.value === undefined ? ('boolean' as const) : ('string' as const) },
       ]),
     );
-    values = parseArgs({ args: [...args], options: config, strict: true, allowPositionals: false }).values;
+    const allowPositionals = command.positionals !== undefined;
+    const parsed = parseArgs({ args: [...args], options: config, strict: true, allowPositionals });
+    values = parsed.values;
+    positionals = parsed.positionals;
   } catch (error) {
     // The message may repeat an argument, and an argument may be private text: only the kind is told.
     const reason = (error as { code?: string }).code ?? 'unknown';
@@ -108,7 +117,7 @@ export function parseOptions(command: Command, args: readonly string[]): Options
       });
     }
   }
-  return new Options(values);
+  return new Options(values, positionals);
 }
 
 /** Help of one command. */
@@ -123,7 +132,7 @@ export function helpOf(command: Command): string {
     left.length > width ? `  ${left}\n  ${' '.repeat(width)}  ${right}` : `  ${left.padEnd(width)}  ${right}`,
   );
   return [
-    `Usage: sotto ${command.name} [options]`,
+    `Usage: sotto ${[command.name, ...(command.positionals ?? [])].join(' ')} [options]`,
     '',
     command.description,
     '',

@@ -1,4 +1,5 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
+import { join } from 'node:path';
 import type { ParameterChoice, RefreshMode } from '@sotto/protocol';
 import type { OptionSpecs, Options } from './command.js';
 
@@ -56,6 +57,10 @@ export const modelFilesOf = (options: Options) => ({
   model: options.text('model'),
   tokenizer: options.text('tokenizer'),
 });
+
+/** Where the user's programs keep what they need again (XDG base directories). */
+export const stateFolder = () =>
+  join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'sotto');
 
 export const refreshOf = (options: Options) => options.required('refresh') as RefreshMode;
 export const parametersOf = (options: Options) => options.required('params') as ParameterChoice;

@@ -20,7 +20,7 @@ async function sotto(...args: string[]) {
   return { code, out, err };
 }
 
-const names = ['demo', 'serve', 'ask', 'plan', 'run', 'models', 'doctor'];
+const names = ['demo', 'serve', 'ask', 'keys', 'plan', 'run', 'models', 'doctor'];
 
 describe('help', () => {
   it('lists the commands', async () => {
@@ -51,6 +51,9 @@ describe('a wrong command line', () => {
     [['demo', '--refresh', 'canary'], 'USAGE_CHOICE'],
     [['demo', '--backend', 'canary'], 'USAGE_CHOICE'],
     [['ask'], 'USAGE_MISSING'],
+    [['keys', 'canary'], 'USAGE_ACTION'],
+    [['keys', 'rm'], 'USAGE_ACTION'],
+    [['keys', 'list'], 'USAGE_MISSING'],
   ])('%j gives exit code 2 and does not repeat what was typed', async (args, code) => {
     const result = await sotto(...args, '--json');
     expect(result.code).toBe(2);

@@ -13,7 +13,8 @@ const LOG_KEPT = 1 << 20;
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * Starts `sotto serve` as a process of its own. It ends with this one: its standard input closes then.
+ * Starts `sotto serve` as a process of its own. It ends with this one: its standard input closes then. Keys stay
+ * in memory unless `args` names a folder.
  *
  * @throws `SERVER_START` with its last words when it does not come up.
  */
@@ -21,7 +22,7 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
   const main = fileURLToPath(new URL('./main.js', import.meta.url));
   const child = spawn(
     process.execPath,
-    [main, 'serve', '--port', '0', '--json', '--stop-with-stdin', ...args],
+    [main, 'serve', '--port', '0', '--json', '--stop-with-stdin', '--keys', 'none', ...args],
     {
       stdio: ['pipe', 'pipe', 'pipe'],
       // Ctrl-C in a terminal reaches the whole process group; this process decides when the server stops.

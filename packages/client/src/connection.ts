@@ -26,8 +26,8 @@ export interface ConnectionOptions {
 
 type Body = { readonly json: unknown } | { readonly binary: Uint8Array };
 
-interface Call {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+export interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: Body;
   readonly headers?: Record<string, string>;
@@ -37,6 +37,9 @@ interface Call {
 }
 
 const RETRY_DELAYS_MS = [200, 1000, 3000];
+/** A server that had too many requests did nothing with this one: any call may be made again. */
+const RATE_RETRIES = 30;
+const RATE_PAUSE_MS = 500;
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** HTTP to one server: authorisation, typed errors, repetition of calls that may be repeated, traffic counts. */
@@ -71,6 +74,13 @@ export class Connection {
 
   async empty(call: Call): Promise<void> {
     await (await this.#call(call)).arrayBuffer();
+  }
+
+  /** Makes a call whose answer is in its headers. */
+  async respond(call: Call): Promise<Response> {
+    const response = await this.#call(call);
+    await this.#read(response, () => response.arrayBuffer());
+    return response;
   }
 
   /** Fetches one frame and gives its payload. @throws the errors of {@link decodeFrame}; `FRAME_INDEX`. */
@@ -124,11 +134,17 @@ export class Connection {
   }
 
   async #call(call: Call): Promise<Response> {
+    let limited = 0;
     for (let attempt = 0; ; attempt++) {
       call.signal?.throwIfAborted();
       try {
         return await this.#once(call);
       } catch (error) {
+        if (SottoError.is(error) && error.code === 'RATE_LIMITED' && limited++ < RATE_RETRIES) {
+          await pause(RATE_PAUSE_MS);
+          attempt--;
+          continue;
+        }
         const again = call.repeatable && !SottoError.is(error) && attempt < RETRY_DELAYS_MS.length;
         if (call.signal?.aborted || SottoError.is(error)) throw error;
         if (!again) throw unreachable(this.#base, error);

@@ -1,5 +1,13 @@
 export { ClearReference, type LogitsError } from './clear-reference.js';
 export { Connection, type ConnectionOptions, type Traffic } from './connection.js';
+export { type ClientKey, inspectKeyFile, readKeyFile, writeKeyFile } from './key-file.js';
+export { KeySets } from './key-sets.js';
+export {
+  type KeyUploadCosts,
+  type KeyUploadOptions,
+  keySetIdOf,
+  uploadKeySet,
+} from './key-upload.js';
 export { type LocalModel, loadLocalModel } from './local-model.js';
 export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
 export { type Prompt, TextAssembler, tokenizePrompt } from './prompt.js';

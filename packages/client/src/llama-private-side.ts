@@ -36,6 +36,14 @@ class LlamaPrivateSide implements PrivateSide {
     };
   }
 
+  get secretId(): string {
+    return this.#vault.secretId;
+  }
+
+  exportSecret(): Uint8Array {
+    return this.#vault.exportSecret();
+  }
+
   makeKey(index: number): Uint8Array {
     const { id, maxLevel } = this.#setup.keys[index]!;
     return this.#vault.makeKey(id, maxLevel);
@@ -69,7 +77,7 @@ class LlamaPrivateSide implements PrivateSide {
 
 /**
  * Builds parameters and plan from the client's own model, checks that they are secure unless insecure ones were asked for by
- * name, and makes a fresh secret.
+ * name, and makes a fresh secret or takes the given one.
  *
  * @throws `PARAMETERS_INSECURE`, `BACKEND_UNAVAILABLE`, and the errors of the plan.
  */
@@ -86,5 +94,5 @@ export const createPrivateSide: CreatePrivateSide = async (options) => {
   const choice =
     options.backend === 'auto' ? {} : { name: options.backend as 'native' | 'wasm' | 'reference' };
   const backend = selectBackend({ ...choice, threads: options.threads });
-  return new LlamaPrivateSide(options.model, setup, new Vault(setup.parameters, backend));
+  return new LlamaPrivateSide(options.model, setup, new Vault(setup.parameters, backend, options.secret));
 };

@@ -21,6 +21,8 @@ export interface PrivateSide {
   readonly ring: RingFacts;
   readonly parametersDigest: string;
   readonly planDigest: string;
+  /** Names the secret without telling anything about it: 32 hex digits. */
+  readonly secretId: string;
   /** The keys that the plan needs, in the order of the server's list. */
   readonly keys: readonly KeyEntry[];
   /** Makes one key, serialised. */
@@ -31,6 +33,8 @@ export interface PrivateSide {
   decryptRows(ciphertexts: readonly Uint8Array[], rows: number): readonly Float64Array[];
   /** Decrypts and encrypts anew at the highest level. */
   refresh(ciphertext: Uint8Array): Uint8Array;
+  /** The secret itself, serialised: for the user's own key file and nothing else. */
+  exportSecret(): Uint8Array;
   /** Overwrites the secret and frees memory. */
   dispose(): void;
 }
@@ -41,6 +45,8 @@ export interface PrivateSideOptions {
   readonly parameters: ParameterChoice;
   readonly backend: string;
   readonly threads: number;
+  /** A secret of an earlier {@link PrivateSide.exportSecret}; a fresh one is made without it. */
+  readonly secret?: Uint8Array | undefined;
 }
 
 export type CreatePrivateSide = (options: PrivateSideOptions) => Promise<PrivateSide>;

@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import { describeModel, lineLogger, type RunningServer, serve } from '@sotto/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -125,6 +128,101 @@ describe('a session', () => {
       onProgress: () => controller.abort(),
     });
     await expect(asking).rejects.toThrow(/abort/i);
+    await session.close();
+  });
+});
+
+describe('a session with a lasting key', () => {
+  let stored: RunningServer;
+  let folder: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'sotto-session-'));
+    const backend = { name: 'none', isa: 'none', threads: 1 };
+    stored = await serve({
+      model: describeModel(model.weights, { name: model.name, license: 'MIT', backend }),
+      ...{ modelPath: model.path, backend: 'auto', threads: 1, keysFolder: folder },
+      startEngine: startClearEngine(model.weights),
+    });
+  });
+  afterAll(async () => {
+    await stored.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('makes and sends keys once, and again only what was damaged', async () => {
+    const token = 'a1'.repeat(32);
+    let kept: Uint8Array | undefined;
+    const made: number[] = [];
+    const open = (secret?: Uint8Array) =>
+      Session.connect(stored.url, {
+        model,
+        createPrivateSide: async (options) => ({
+          ...(await clearPrivateSide()(options)),
+          makeKey: (index) => {
+            made.push(index);
+            return new Uint8Array(50_000).fill(1).fill(index, 40_000);
+          },
+        }),
+        key: {
+          token,
+          ...(secret === undefined ? {} : { secret }),
+          keep: async (bytes) => {
+            expect(made).toEqual([]);
+            kept = bytes;
+          },
+        },
+      });
+    const first = await open();
+    expect(made).toEqual([0, 1, 2, 3, 4]);
+    expect(first.costs.bytes.keysUp).toBe(250_000);
+    const [token1] = await answer(first, { ...question, maxTokens: 1, compare: true });
+    expect(token1!.clear?.error.maxAbs).toBe(0);
+    await first.close();
+
+    made.length = 0;
+    const second = await open(kept);
+    expect(made).toEqual([]);
+    expect(second.costs.bytes.keysUp).toBe(0);
+    expect((await answer(second, { ...question, maxTokens: 1 }))[0]!.token).toBe(token1!.token);
+    await second.close();
+
+    const owner = join(folder, readdirSync(folder)[0]!);
+    const parts = join(owner, readdirSync(owner)[0]!, 'parts');
+    for (const name of readdirSync(parts).slice(0, 2)) {
+      const bytes = readFileSync(join(parts, name));
+      bytes[30_000]! ^= 1;
+      writeFileSync(join(parts, name), bytes);
+    }
+    const third = await open(kept);
+    expect(made).toHaveLength(2);
+    expect((await answer(third, { ...question, maxTokens: 1 }))[0]!.token).toBe(token1!.token);
+    await third.close();
+  });
+
+  it('stops the job at the server when its question is given up', async () => {
+    const controller = new AbortController();
+    const jobs: string[] = [];
+    const watching: typeof fetch = async (input, init) => {
+      if (init?.method === 'DELETE') jobs.push(String(input));
+      return fetch(input, init);
+    };
+    const session = await Session.connect(stored.url, {
+      model,
+      refresh: 'client',
+      createPrivateSide: clearPrivateSide(),
+      fetch: watching,
+    });
+    const abort = () => controller.abort();
+    const asking = answer(session, { ...question, signal: controller.signal, onProgress: abort });
+    await expect(asking).rejects.toThrow(/abort/i);
+    expect(jobs[0]).toMatch(/\/v1\/jobs\/[0-9a-f]{32}$/);
+    // The session lives on: the next question resets it as soon as the job has stopped.
+    for (let tries = 0; ; tries++) {
+      const code = await codeOf(answer(session, { ...question, maxTokens: 1 }));
+      if (code === 'no error') break;
+      expect(code).toBe('JOB_RUNNING');
+      expect(tries).toBeLessThan(100);
+    }
     await session.close();
   });
 });

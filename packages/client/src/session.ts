@@ -5,7 +5,9 @@ import {
   encodeRows,
   errorFromBody,
   jobCreatedSchema,
+  type KeySetRequest,
   keyStoredSchema,
+  keysLoadedSchema,
   type ModelInfo,
   modelInfoSchema,
   type ParameterChoice,
@@ -18,7 +20,9 @@ import {
   sessionStatusSchema,
 } from '@sotto/protocol';
 import { ClearReference, type LogitsError } from './clear-reference.js';
-import { Connection, type ConnectionOptions, frameBody } from './connection.js';
+import { type Call, Connection, type ConnectionOptions, frameBody } from './connection.js';
+import type { ClientKey } from './key-file.js';
+import { keySetIdOf, uploadKeySet } from './key-upload.js';
 import { createPrivateSide } from './llama-private-side.js';
 import { type LocalModel, loadLocalModel } from './local-model.js';
 import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
@@ -36,6 +40,8 @@ export interface SessionOptions extends ConnectionOptions {
   readonly threads?: number;
   readonly onProgress?: ProgressListener;
   readonly signal?: AbortSignal;
+  /** A key that outlives the session: its key set stays at a server that keeps keys, and is made and sent only once. */
+  readonly key?: ClientKey;
   /** Replaces what encrypts and decrypts. */
   readonly createPrivateSide?: CreatePrivateSide;
 }
@@ -69,6 +75,9 @@ export interface SessionCosts {
   readonly bytes: { readonly keysUp: number; readonly up: number; readonly down: number };
 }
 
+const KEYS_POLL_MS = 100;
+/** Stored keys that turn out damaged are replaced this often. */
+const KEY_REPAIRS = 2;
 const LOOPBACK_BYTES_PER_MS = 200_000;
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const ends = (tokenizer: Tokenizer, token: number) =>
@@ -135,27 +144,41 @@ export class Session {
     }
     const create = options.createPrivateSide ?? createPrivateSide;
     const { backend = 'auto', threads = 1 } = options;
-    const privateSide = await create({ model, refresh, parameters, backend, threads });
+    const { key } = options;
+    const secret = key?.secret;
+    const privateSide = await create({ model, refresh, parameters, backend, threads, secret });
     try {
+      if (key && secret === undefined) await key.keep?.(privateSide.exportSecret());
       const request = { protocol: PROTOCOL_VERSION, modelDigest: model.weights.digest, refresh, parameters };
-      const info = await connection.json(sessionSchema, 'session', {
-        method: 'POST',
-        path: '/v1/sessions',
-        body: { json: request },
-        signal,
-      });
-      connection.authorise(info.token);
-      const session = new Session(connection, model, server, info, privateSide);
-      try {
-        requireSame('PARAMETERS_MISMATCH', 'parameters', privateSide.parametersDigest, info.parametersDigest);
-        requireSame('PLAN_MISMATCH', 'plan', privateSide.planDigest, info.planDigest);
-        requireSame('PLAN_MISMATCH', 'key list', keyListOf(privateSide), keyListOf(info));
-        await session.#sendKeys(options.onProgress, signal);
-      } catch (error) {
-        await session.close().catch(() => {});
-        throw error;
-      }
-      return session;
+      const open = async (call: Pick<Call, 'body' | 'headers'>) => {
+        const info = await connection.json(sessionSchema, 'session', {
+          method: 'POST',
+          path: '/v1/sessions',
+          signal,
+          ...call,
+        });
+        connection.authorise(info.token);
+        const session = new Session(connection, model, server, info, privateSide);
+        return session.#prepared(async () => {
+          requireSame(
+            'PARAMETERS_MISMATCH',
+            'parameters',
+            privateSide.parametersDigest,
+            info.parametersDigest,
+          );
+          requireSame('PLAN_MISMATCH', 'plan', privateSide.planDigest, info.planDigest);
+          requireSame('PLAN_MISMATCH', 'key list', keyListOf(privateSide), keyListOf(info));
+          if (call.headers) await session.#awaitKeys(options.onProgress, signal);
+          else await session.#sendKeys(options.onProgress, signal);
+        });
+      };
+      if (!key || !server.keyStore) return await open({ body: { json: request } });
+      return await withStoredKeys(connection, key.token, privateSide, { ...options, ...request }, (keySet) =>
+        open({
+          body: { json: { ...request, keySet } },
+          headers: { authorization: `Bearer ${key.token}` },
+        }),
+      );
     } catch (error) {
       privateSide.dispose();
       throw error;
@@ -172,6 +195,13 @@ export class Session {
       seconds: { keygen: this.#keygenMs / 1000, upload: this.#uploadMs / 1000 },
       bytes: { keysUp: this.#keyBytesUp, up: upBytes - this.#keyBytesUp, down: downBytes },
     };
+  }
+
+  /** @internal Adds what keys cost before the session was opened. */
+  countKeys(costs: { readonly keygenMs: number; readonly uploadMs: number; readonly bytesUp: number }): void {
+    this.#keygenMs += costs.keygenMs;
+    this.#uploadMs += costs.uploadMs;
+    this.#keyBytesUp += costs.bytesUp;
   }
 
   /** What the server counts. */
@@ -282,6 +312,35 @@ export class Session {
     });
   }
 
+  /** Closes the session at the server again when its preparation fails; the secret stays for another try. */
+  async #prepared(prepare: () => Promise<void>): Promise<Session> {
+    try {
+      await prepare();
+      return this;
+    } catch (error) {
+      await this.#connection.empty({ method: 'DELETE', path: this.#path() }).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Waits until the server has the keys of a stored set in memory. @throws `KEYS_DAMAGED`. */
+  async #awaitKeys(onProgress: ProgressListener | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const meter = new ProgressMeter('keys at the server', this.info.keys.length, 'keys', onProgress);
+    let seen = 0;
+    for (;;) {
+      const { loaded, total } = await this.#connection.json(keysLoadedSchema, 'state of the keys', {
+        method: 'GET',
+        path: this.#path('/keys'),
+        signal,
+        repeatable: true,
+      });
+      if (loaded > seen) meter.advance(loaded - seen, 'read from disk');
+      seen = loaded;
+      if (loaded >= total) return;
+      await pause(KEYS_POLL_MS);
+    }
+  }
+
   /** One key is in memory at a time while the one before it is on its way. */
   async #sendKeys(onProgress: ProgressListener | undefined, signal: AbortSignal | undefined): Promise<void> {
     const total = this.info.keys.reduce((sum, key) => sum + key.sizeBytes, 0);
@@ -342,7 +401,7 @@ export class Session {
     position: number,
     question: Question,
   ): Promise<readonly Float64Array[]> {
-    const { signal, onProgress } = question;
+    const { signal } = question;
     const ciphertexts = this.#private.encryptRows(tokens, position);
     const payload = encodeRows({ position, rows: tokens.length, ciphertexts });
     const { jobId } = await this.#connection.json(jobCreatedSchema, 'job', {
@@ -352,15 +411,15 @@ export class Session {
       signal,
       repeatable: true,
     });
-    for await (const event of this.#connection.events(jobId, signal)) {
-      if (event.type === 'progress') {
-        const { remainingMs, ...rest } = event.progress;
-        onProgress?.(remainingMs === undefined ? rest : { ...rest, remainingMs });
-      } else if (event.type === 'refresh') {
-        await this.#answerRefresh(jobId, event.refreshId, signal);
-      } else if (event.type === 'failed') {
-        throw errorFromBody({ error: event.error });
-      }
+    const stop = () => {
+      // The question is given up: so that the server does not compute on for nobody.
+      this.#connection.empty({ method: 'DELETE', path: `/v1/jobs/${jobId}` }).catch(() => {});
+    };
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      await this.#follow(jobId, question);
+    } finally {
+      signal?.removeEventListener('abort', stop);
     }
     const result = await this.#connection.frame('result', position, {
       method: 'GET',
@@ -377,6 +436,20 @@ export class Session {
       });
     }
     return this.#private.decryptRows(rows.ciphertexts, rows.rows);
+  }
+
+  /** Passes on progress and answers refreshes until the job is done. */
+  async #follow(jobId: string, { signal, onProgress }: Question): Promise<void> {
+    for await (const event of this.#connection.events(jobId, signal)) {
+      if (event.type === 'progress') {
+        const { remainingMs, ...rest } = event.progress;
+        onProgress?.(remainingMs === undefined ? rest : { ...rest, remainingMs });
+      } else if (event.type === 'refresh') {
+        await this.#answerRefresh(jobId, event.refreshId, signal);
+      } else if (event.type === 'failed') {
+        throw errorFromBody({ error: event.error });
+      }
+    }
   }
 
   async #answerRefresh(jobId: string, refreshId: number, signal: AbortSignal | undefined): Promise<void> {
@@ -400,6 +473,45 @@ export class Session {
       signal,
       repeatable: true,
     });
+  }
+}
+
+/** Brings the keys that the server lacks to it, then opens a session with them; damaged ones are made and sent again. */
+async function withStoredKeys(
+  connection: Connection,
+  clientToken: string,
+  privateSide: PrivateSide,
+  options: SessionOptions & Pick<KeySetRequest, 'refresh' | 'modelDigest'>,
+  open: (keySet: string) => Promise<Session>,
+): Promise<Session> {
+  const { modelDigest, refresh, onProgress, signal } = options;
+  const { parametersDigest, planDigest, keys, ring } = privateSide;
+  const { parametersName } = ring;
+  const request = { modelDigest, refresh, parametersName, parametersDigest, planDigest, keys: [...keys] };
+  const id = keySetIdOf(privateSide.secretId, request);
+  const costs = { keygenMs: 0, uploadMs: 0, bytesUp: 0 };
+  for (let repairs = 0; ; repairs++) {
+    const startMs = performance.now();
+    const upload = { onProgress, signal };
+    const { keygenMs, bytesUp } = await uploadKeySet(
+      connection,
+      clientToken,
+      id,
+      request,
+      privateSide,
+      upload,
+    );
+    costs.keygenMs += keygenMs;
+    costs.bytesUp += bytesUp;
+    costs.uploadMs += performance.now() - startMs - keygenMs;
+    try {
+      const session = await open(id);
+      session.countKeys(costs);
+      return session;
+    } catch (error) {
+      const damaged = SottoError.is(error) && ['KEYS_DAMAGED', 'KEYSET_INCOMPLETE'].includes(error.code);
+      if (!damaged || repairs >= KEY_REPAIRS) throw error;
+    }
   }
 }
 

@@ -10,7 +10,14 @@ import {
   serializeSeededCiphertext,
 } from '@sotto/he/rlwe';
 import type { SlotVector } from '@sotto/he/scheme';
-import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '@sotto/he/secret';
+import {
+  Decryptor,
+  deserializeSecretKey,
+  Encryptor,
+  KeyGenerator,
+  SecretKey,
+  serializeSecretKey,
+} from '@sotto/he/secret';
 
 /** Canonical scales of one level agree to this. */
 const SCALE_TOLERANCE = 2 ** -40;
@@ -18,7 +25,10 @@ const SCALE_TOLERANCE = 2 ** -40;
 /** Slots of an honest computation stay below this, and no coefficient exceeds the largest slot. */
 const LARGEST_REFRESHED = 8;
 
-/** The secret key with everything that uses it. Only bytes that are safe to send come out, besides decrypted slots. */
+/**
+ * The secret key with everything that uses it. Only bytes that are safe to send come out, besides decrypted slots and what
+ * {@link Vault.exportSecret} gives to a key file.
+ */
 export class Vault {
   readonly params: Parameters;
   readonly #context: RingContext;
@@ -28,15 +38,28 @@ export class Vault {
   readonly #decryptor: Decryptor;
   readonly #encoder: Encoder;
 
-  /** Makes a fresh secret. */
-  constructor(params: Parameters, backend: Backend) {
+  /**
+   * @param secret of an earlier {@link exportSecret}; a fresh one is made without it.
+   * @throws `HE_PARAMETERS_MISMATCH` for a secret of other parameters, and `DATA_VALUE`.
+   */
+  constructor(params: Parameters, backend: Backend, secret?: Uint8Array) {
     this.params = params;
+    this.#secret = secret === undefined ? SecretKey.generate(params) : deserializeSecretKey(params, secret);
     this.#context = new RingContext(params, backend.createRing({ logN: params.logN, primes: params.primes }));
-    this.#secret = SecretKey.generate(params);
     this.#generator = new KeyGenerator(this.#context, this.#secret);
     this.#encryptor = new Encryptor(this.#context, this.#secret);
     this.#decryptor = new Decryptor(this.#context, this.#secret);
     this.#encoder = new Encoder(params.n);
+  }
+
+  /** Names the secret without telling anything about it. */
+  get secretId(): string {
+    return this.#secret.setId;
+  }
+
+  /** The secret itself, serialised: for the user's own key file and nothing else. */
+  exportSecret(): Uint8Array {
+    return serializeSecretKey(this.#secret);
   }
 
   /** One evaluation key, serialised. */

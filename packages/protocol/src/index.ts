@@ -3,11 +3,25 @@ export { type ErrorBody, errorBodyOf, errorBodySchema, errorFromBody, statusOfCo
 export { type JobEvent, jobEventSchema } from './events.js';
 export { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, type Frame, type FrameKind } from './frame.js';
 export {
+  type KeySetInfo,
+  type KeySetRequest,
+  keyPartsSchema,
+  keyPartsStateSchema,
+  keySetListSchema,
+  keySetRequestSchema,
+  keySetSchema,
+  PART_BYTES,
+  TUS_VERSION,
+} from './key-sets.js';
+export {
   healthSchema,
+  type JobStatus,
   jobCreatedSchema,
+  jobStatusSchema,
   type KeyEntry,
   keyEntrySchema,
   keyStoredSchema,
+  keysLoadedSchema,
   type ModelInfo,
   modelInfoSchema,
   type ParameterChoice,

@@ -5,6 +5,8 @@ import { PROTOCOL_VERSION } from './version.js';
 const digest = z.string().regex(/^[0-9a-f]{16,128}$/);
 const count = z.number().int().min(0);
 const name = z.string().min(1).max(200);
+/** Chosen by the client; means something only together with its token. */
+const keySetId = z.string().regex(/^[0-9a-f]{32}$/);
 
 export const refreshModeSchema = z.enum(['bootstrap', 'client']);
 /** Who restores levels: the server by bootstrapping, or the client by encrypting again. */
@@ -38,6 +40,8 @@ export const modelInfoSchema = z.object({
     tied: z.boolean(),
   }),
   backend: z.object({ name, isa: name, threads: count }),
+  /** The server can keep key sets beyond a session. */
+  keyStore: z.boolean().optional(),
 });
 export type ModelInfo = z.infer<typeof modelInfoSchema>;
 
@@ -47,6 +51,8 @@ export const sessionRequestSchema = z.strictObject({
   modelDigest: digest,
   refresh: refreshModeSchema,
   parameters: parameterChoiceSchema,
+  /** A complete key set of the caller, whose client token the request carries; its keys need not be sent again. */
+  keySet: keySetId.optional(),
 });
 export type SessionRequest = z.infer<typeof sessionRequestSchema>;
 
@@ -98,6 +104,17 @@ export const publicStoredSchema = z.object({ tokens: count });
 
 /** Answer to POST /v1/sessions/:id/blocks. */
 export const jobCreatedSchema = z.object({ jobId: z.string().regex(/^[0-9a-f]{32}$/) });
+
+/** GET /v1/jobs/:id. */
+export const jobStatusSchema = z.object({
+  jobId: z.string().regex(/^[0-9a-f]{32}$/),
+  state: z.enum(['queued', 'running', 'done', 'failed', 'cancelled']),
+  seconds: z.number(),
+});
+export type JobStatus = z.infer<typeof jobStatusSchema>;
+
+/** GET /v1/sessions/:id/keys: how far the keys of a named key set are. */
+export const keysLoadedSchema = z.object({ loaded: count, total: count });
 
 /** What reached the server, in numbers; never content. */
 export const serverSawSchema = z.object({

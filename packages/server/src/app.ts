@@ -19,6 +19,10 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { readBody, readJson } from './http/body.js';
 import { bearerToken, guardBrowser } from './http/guard.js';
 import { jobStream } from './http/job-stream.js';
+import { addKeyRoutes } from './http/key-routes.js';
+import { Metrics } from './http/metrics.js';
+import { limitRate } from './http/rate-limit.js';
+import type { KeyStore } from './keys/key-store.js';
 import { describeUnforeseen, type Logger } from './log.js';
 import type { SessionStore } from './state/session-store.js';
 
@@ -32,6 +36,9 @@ export interface AppOptions {
   /** Names by which this server may be addressed, lower case. */
   readonly allowedHosts: ReadonlySet<string>;
   readonly log: Logger;
+  readonly keyStore: KeyStore | null;
+  /** Requests a second from one address, on average; four times as many at once. */
+  readonly requestsPerSecond: number;
 }
 
 function binary(kind: FrameKind, index: number, payload: Uint8Array): Response {
@@ -56,30 +63,40 @@ function requireIndex(found: number, expected: number): void {
 }
 
 /** All routes of the server. Handlers only parse, hand over and answer; the work is the engine's. */
-export function createApp({ model, sessions, allowedHosts, log }: AppOptions): Hono {
+export function createApp(options: AppOptions): Hono {
+  const { model, sessions, allowedHosts, log, keyStore, requestsPerSecond } = options;
   const app = new Hono();
+  const metrics = new Metrics(gauges(sessions, keyStore));
   const sessionOf = (c: Context) => sessions.get(c.req.param('id') ?? '', bearerToken(c));
   const jobOf = (c: Context) => sessions.findJob(c.req.param('job') ?? '', bearerToken(c));
 
   app.use(async (c, next) => {
     const startMs = performance.now();
     await next();
+    const seconds = (performance.now() - startMs) / 1000;
+    metrics.countRequest(c.req.method, c.req.routePath, c.res.status, seconds);
     log('request', {
       method: c.req.method,
       route: c.req.routePath,
       status: c.res.status,
-      ms: Math.round(performance.now() - startMs),
+      ms: Math.round(1000 * seconds),
       bodyBytes: Number(c.req.header('content-length') ?? 0),
     });
   });
   app.use(guardBrowser(allowedHosts));
+  app.use(limitRate(requestsPerSecond, 4 * requestsPerSecond));
 
   app.get('/health', (c) => c.json({ status: 'ok', protocol: PROTOCOL_VERSION, sessions: sessions.size }));
-  app.get('/v1/model', (c) => c.json(model));
+  app.get('/metrics', (c) =>
+    c.body(metrics.text(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
+  );
+  app.get('/v1/model', (c) => c.json({ ...model, keyStore: keyStore !== null }));
+  addKeyRoutes(app, keyStore);
 
   app.post('/v1/sessions', async (c) => {
     const body = await readJson(c.req.raw, CONTROL_LIMIT_BYTES);
-    const session = await sessions.open(parseMessage(sessionRequestSchema, body, 'session request'));
+    const request = parseMessage(sessionRequestSchema, body, 'session request');
+    const session = await sessions.open(request, () => bearerToken(c));
     return c.json({ protocol: PROTOCOL_VERSION, ...session.info }, 201);
   });
   app.get('/v1/sessions/:id', (c) => c.json(sessionOf(c).status()));
@@ -88,6 +105,7 @@ export function createApp({ model, sessions, allowedHosts, log }: AppOptions): H
     return c.body(null, 204);
   });
 
+  app.get('/v1/sessions/:id/keys', (c) => c.json(sessionOf(c).keysLoaded()));
   app.put('/v1/sessions/:id/keys/:index', async (c) => {
     const session = sessionOf(c);
     const index = indexParameter(c.req.param('index'), 'KEY_UNKNOWN');
@@ -115,10 +133,19 @@ export function createApp({ model, sessions, allowedHosts, log }: AppOptions): H
     const frame = decodeFrame(await readBody(c.req.raw, CIPHERTEXT_LIMIT_BYTES), 'block');
     const rows = decodeRows(frame.payload);
     requireIndex(frame.index, rows.position);
+    sessions.requireRunning();
     const jobId = Buffer.from(randomBytes(16)).toString('hex');
     return c.json({ jobId: session.startBlock(rows, jobId).id }, 202);
   });
 
+  app.get('/v1/jobs/:job', (c) => {
+    const { id, state, seconds } = jobOf(c).job;
+    return c.json({ jobId: id, state, seconds });
+  });
+  app.delete('/v1/jobs/:job', (c) => {
+    jobOf(c).job.cancel();
+    return c.body(null, 204);
+  });
   app.get('/v1/jobs/:job/events', (c) => {
     const { job } = jobOf(c);
     const last = Number(c.req.header('last-event-id') ?? 0);
@@ -148,18 +175,40 @@ export function createApp({ model, sessions, allowedHosts, log }: AppOptions): H
       code: 'ROUTE_UNKNOWN',
       fix: 'Use the same Sotto version at client and server.',
     });
+    metrics.countError(error.code);
     return c.json(errorBodyOf(error), 404);
   });
   app.onError((error, c) => {
     const body = errorBodyOf(error);
     const { code } = body.error;
+    metrics.countError(code);
     log('request failed', {
       method: c.req.method,
       route: c.req.routePath,
       code,
       ...(SottoError.is(error) ? {} : describeUnforeseen(error)),
     });
+    if (code === 'RATE_LIMITED' || code === 'SERVER_BUSY') c.header('retry-after', '1');
+    if (code === 'PART_OFFSET') c.header('upload-offset', String(body.error.facts.expected));
     return c.json(body, statusOfCode(code) as ContentfulStatusCode);
   });
   return app;
 }
+
+const gauges = (sessions: SessionStore, keyStore: KeyStore | null) => [
+  { name: 'sotto_sessions', help: 'Open sessions.', value: () => sessions.size },
+  { name: 'sotto_jobs_running', help: 'Blocks that run.', value: () => sessions.queue.running },
+  { name: 'sotto_jobs_queued', help: 'Blocks that wait.', value: () => sessions.queue.queued },
+  { name: 'sotto_key_sets', help: 'Key sets on disk.', value: () => keyStore?.count ?? 0 },
+  {
+    name: 'sotto_key_set_bytes',
+    help: 'Bytes that key sets may take.',
+    value: () => keyStore?.sizeBytes ?? 0,
+  },
+  {
+    name: 'process_resident_memory_bytes',
+    help: 'Memory of the process.',
+    value: () => process.memoryUsage.rss(),
+  },
+  { name: 'process_uptime_seconds', help: 'Time since the start.', value: () => process.uptime() },
+];

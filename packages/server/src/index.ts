@@ -10,6 +10,7 @@ export type {
   StartEngine,
 } from './engine/port.js';
 export { startWorkerEngine } from './engine/worker-engine.js';
+export { KeyStore, type KeyStoreOptions, ownerOf } from './keys/key-store.js';
 export { type LogFields, type Logger, lineLogger, silentLogger } from './log.js';
 export { describeModel } from './model-info.js';
 export { type RunningServer, type ServeOptions, serve } from './serve.js';

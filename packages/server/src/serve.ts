@@ -6,6 +6,7 @@ import type { ModelInfo } from '@sotto/protocol';
 import { createApp } from './app.js';
 import type { StartEngine } from './engine/port.js';
 import { startWorkerEngine } from './engine/worker-engine.js';
+import { KeyStore } from './keys/key-store.js';
 import { type Logger, silentLogger } from './log.js';
 import { SessionStore } from './state/session-store.js';
 
@@ -23,6 +24,24 @@ export interface ServeOptions {
   readonly allowInsecure?: boolean;
   readonly maxSessions?: number;
   readonly idleTimeoutMs?: number;
+  /** Jobs that run at a time, default one a session. */
+  readonly maxJobs?: number;
+  /** Folder for key sets that outlive sessions and restarts; keys live in memory only when it is absent. */
+  readonly keysFolder?: string;
+  /** A key set that nobody uses for this long is removed, default 30 days. */
+  readonly keysLifetimeMs?: number;
+  /** Of all key sets of one owner, default 16 GiB. */
+  readonly keysQuotaBytes?: number;
+  /** Of all key sets, default 64 GiB. */
+  readonly keysTotalQuotaBytes?: number;
+  /** Allows a host that other machines can reach, without TLS of its own. */
+  readonly allowPublic?: boolean;
+  /** Names besides `host` by which clients may address the server, e.g. that of a proxy. */
+  readonly names?: readonly string[];
+  /** Requests a second from one address, on average; default 200. */
+  readonly requestsPerSecond?: number;
+  /** Running blocks get this long to end when the server is closed; default none. */
+  readonly graceMs?: number;
   readonly log?: Logger;
   /** Default: the encrypted transformer in a worker thread a session. */
   readonly startEngine?: StartEngine;
@@ -35,13 +54,52 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+const HEADER_TIMEOUT_MS = 15_000;
+/** A body may take this long as a whole; each of its pauses is limited too. */
+const REQUEST_TIMEOUT_MS = 10 * 60_000;
+const CONNECTION_CHECK_MS = 5_000;
+const MAX_HEADER_BYTES = 16 << 10;
+const MAX_CONNECTIONS = 512;
+const DAY_MS = 24 * 3600_000;
+
 const engineModule = new URL('./engine/llama-engine.js', import.meta.url).href;
 
-/** Starts the HTTP server. @throws `SERVER_ADDRESS` when it cannot listen there. */
+const isLoopback = (host: string) =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+
+function requirePrivate(host: string): void {
+  if (isLoopback(host)) return;
+  throw new SottoError(
+    'Other machines could reach this address, and tokens would cross the network in clear.',
+    {
+      code: 'SERVER_PUBLIC',
+      facts: { host },
+      fix: 'Put a proxy with TLS in front of a loopback address, or say --public when the network is trusted.',
+    },
+  );
+}
+
+/**
+ * Starts the HTTP server.
+ *
+ * @throws `SERVER_ADDRESS` when it cannot listen there; `SERVER_PUBLIC` for an address beyond this machine that was not
+ *   allowed by name; `KEYS_DISK` when the key folder cannot be used.
+ */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { model, modelPath, backend, threads } = options;
   const host = options.host ?? '127.0.0.1';
   const log = options.log ?? silentLogger;
+  if (!options.allowPublic) requirePrivate(host);
+  const keyStore =
+    options.keysFolder === undefined
+      ? null
+      : await KeyStore.open({
+          folder: options.keysFolder,
+          lifetimeMs: options.keysLifetimeMs ?? 30 * DAY_MS,
+          ownerQuotaBytes: options.keysQuotaBytes ?? 16 * 2 ** 30,
+          totalQuotaBytes: options.keysTotalQuotaBytes ?? 64 * 2 ** 30,
+          log,
+        });
   const sessions = new SessionStore({
     startEngine: options.startEngine ?? ((engine) => startWorkerEngine(engine, { engineModule, log })),
     engine: { modelPath, backend, threads },
@@ -49,12 +107,25 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     allowInsecure: options.allowInsecure ?? false,
     maxSessions: options.maxSessions ?? 1,
     idleTimeoutMs: options.idleTimeoutMs ?? 30 * 60_000,
+    maxJobs: options.maxJobs ?? options.maxSessions ?? 1,
+    keyStore,
     log,
   });
-  const allowedHosts = new Set(['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host]);
-  const app = createApp({ model, sessions, allowedHosts, log });
+  const names = (options.names ?? []).map((name) => name.toLowerCase());
+  const allowedHosts = new Set([
+    ...['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host.toLowerCase()],
+    ...names,
+  ]);
+  const { requestsPerSecond = 200 } = options;
+  const app = createApp({ model, sessions, allowedHosts, log, keyStore, requestsPerSecond });
   const server = await new Promise<Server>((resolve, reject) => {
-    const started = listen({ fetch: app.fetch, hostname: host, port: options.port ?? 0 }, () =>
+    const serverOptions = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADER_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CONNECTION_CHECK_MS,
+    };
+    const started = listen({ fetch: app.fetch, hostname: host, port: options.port ?? 0, serverOptions }, () =>
       resolve(started),
     ) as Server;
     started.once('error', (error: NodeJS.ErrnoException) =>
@@ -68,6 +139,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     );
   });
   server.keepAliveTimeout = 75_000;
+  server.maxConnections = MAX_CONNECTIONS;
   const { port } = server.address() as AddressInfo;
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   log('listening', { url, model: model.name, backend: model.backend.name, threads });
@@ -76,7 +148,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     port,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await sessions.closeAll();
+      await sessions.closeAll(options.graceMs ?? 0);
+      keyStore?.close();
       server.closeAllConnections();
       await closed;
       log('stopped');

@@ -1,5 +1,6 @@
 import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
 import { printAnswer } from '../answer.js';
+import { clientKeyOf, keyOptions } from '../client-key.js';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
@@ -19,7 +20,7 @@ import { askReport } from '../report.js';
 export const command: Command = {
   name: 'ask',
   description:
-    'Makes keys, sends them to a running server and asks one question. The private part is encrypted here;\n' +
+    'Makes keys, sends them to a running server and asks one question; with --key, keys are made and sent only once. The private part is encrypted here;\n' +
     'the answer is decrypted here.',
   example: 'sotto ask --public "Once upon a time, there was" --private "a little girl named Lily" --tokens 4',
   options: {
@@ -28,6 +29,7 @@ export const command: Command = {
     ...parameterOptions,
     ...modelOptions,
     ...machineOptions,
+    ...keyOptions,
     compare: { help: 'Run the clear model here too, and show how far the answer is from its answer.' },
   },
   async run(options, output) {
@@ -38,12 +40,14 @@ export const command: Command = {
     const publicText = options.text('public') ?? '';
     // A prompt that cannot be asked is refused before keys are made for it.
     tokenizePrompt(model.tokenizer, publicText, privateText);
+    const key = await clientKeyOf(options);
     const progress = new ProgressRenderer(output.err, output.interactive);
     const session = await Session.connect(options.required('server'), {
       model,
       refresh: refreshOf(options),
       parameters: parametersOf(options),
       ...machine,
+      ...(key === undefined ? {} : { key }),
       onProgress: progress.listener,
       signal: output.signal,
     });

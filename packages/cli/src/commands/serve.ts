@@ -1,8 +1,9 @@
+import { join } from 'node:path';
 import { readModelFile } from '@sotto/model';
 import { describeBackend, describeModel, lineLogger, serve, silentLogger } from '@sotto/server';
-import type { Command } from '../command.js';
+import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
-import { machineOf, machineOptions, modelFilesOf, modelOptions } from '../options.js';
+import { machineOf, machineOptions, modelFilesOf, modelOptions, stateFolder } from '../options.js';
 
 /** Resolves when the server is to stop: Ctrl-C, or the end of standard input if that was asked for. */
 function stopped(signal: AbortSignal, withStdin: boolean): Promise<void> {
@@ -16,6 +17,21 @@ function stopped(signal: AbortSignal, withStdin: boolean): Promise<void> {
   });
 }
 
+/** A running block gets this long to end when the server is told to stop. */
+const GRACE_MS = 5_000;
+const DAY_MS = 24 * 3600_000;
+
+function keysOf(options: Options) {
+  const folder = options.text('keys') ?? join(stateFolder(), 'keys');
+  const maxJobs = options.integer('jobs', 1, 64);
+  return {
+    ...(folder === 'none' ? {} : { keysFolder: folder }),
+    keysLifetimeMs: options.integer('keys-days', 1, 36_500)! * DAY_MS,
+    keysQuotaBytes: options.integer('keys-quota', 1, 100_000_000)! * 1e6,
+    ...(maxJobs === undefined ? {} : { maxJobs }),
+  };
+}
+
 export const command: Command = {
   name: 'serve',
   description:
@@ -27,6 +43,19 @@ export const command: Command = {
     host: { value: 'ADDRESS', default: '127.0.0.1', help: 'Address to listen on.' },
     ...modelOptions,
     ...machineOptions,
+    public: { help: 'Allow a --host that other machines can reach, though tokens travel in clear.' },
+    name: {
+      value: 'NAMES',
+      help: 'Names, with commas between, by which a proxy or network addresses the server.',
+    },
+    keys: {
+      value: 'DIR',
+      help: 'Folder for key sets, so that clients send keys once; "none" keeps keys in memory only. In the state folder of the user when absent.',
+    },
+    'keys-days': { value: 'N', default: '30', help: 'Days after which an unused key set is removed.' },
+    'keys-quota': { value: 'MB', default: '16000', help: 'Largest size of the key sets of one client.' },
+    jobs: { value: 'N', help: 'Jobs that run at a time, others wait; one a session when absent.' },
+    rate: { value: 'N', default: '200', help: 'Requests a second that one address may send.' },
     sessions: { value: 'N', default: '1', help: 'Sessions at a time; each holds its keys in memory.' },
     'allow-insecure': { help: 'Accept insecure toy parameters, for tests.' },
     'stop-with-stdin': { help: 'Stop when standard input ends.' },
@@ -41,6 +70,11 @@ export const command: Command = {
       ...machine,
       host: options.required('host'),
       port: options.integer('port', 0, 65535)!,
+      allowPublic: options.flag('public'),
+      names: options.text('name')?.split(',') ?? [],
+      ...keysOf(options),
+      requestsPerSecond: options.integer('rate', 1, 100_000)!,
+      graceMs: GRACE_MS,
       maxSessions: options.integer('sessions', 1, 64)!,
       allowInsecure: options.flag('allow-insecure'),
       log: options.flag('quiet') ? silentLogger : lineLogger((line) => output.err(line)),

@@ -25,6 +25,8 @@ export interface BlockHooks {
   readonly progress: ProgressListener;
   /** Sends a serialised ciphertext to the client and waits for the same values encrypted anew. */
   refresh(ciphertext: Uint8Array): Promise<Uint8Array>;
+  /** Aborted when the block is to stop at its next operation. */
+  readonly signal?: AbortSignal;
 }
 
 export interface BlockResult {

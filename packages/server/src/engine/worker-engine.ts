@@ -59,8 +59,18 @@ class WorkerEngine implements Engine {
   }
 
   async run(rows: Rows, hooks: BlockHooks): Promise<BlockResult> {
-    const result = await this.#call({ op: 'run', rows }, hooks);
-    return result!;
+    const { signal } = hooks;
+    const stop = () => this.#stopBlock();
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      if (signal?.aborted) throw signal.reason;
+      const result = await this.#call({ op: 'run', rows }, hooks);
+      return result!;
+    } finally {
+      signal?.removeEventListener('abort', stop);
+      // The next block of this engine runs again.
+      if (!this.#closing) Atomics.store(new Int32Array(this.#cancel), 0, 0);
+    }
   }
 
   async reset(): Promise<void> {
@@ -74,15 +84,20 @@ class WorkerEngine implements Engine {
 
   async #close(): Promise<void> {
     if (this.#lost) return;
-    Atomics.store(new Int32Array(this.#cancel), 0, 1);
-    const cancelled = errorBodyOf(new SottoError('The job was cancelled.', { code: 'JOB_CANCELLED' }));
-    for (const refreshId of this.#openRefreshes)
-      this.#send({ type: 'refreshFailed', refreshId, error: cancelled });
+    this.#stopBlock();
     const exited = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
     const call = this.#call({ op: 'close' }, undefined).catch(() => null);
     const timer = setTimeout(() => void this.#worker.terminate(), this.#closeTimeoutMs);
     await Promise.all([call, exited]);
     clearTimeout(timer);
+  }
+
+  /** The running block ends with `JOB_CANCELLED` at its next operation. */
+  #stopBlock(): void {
+    Atomics.store(new Int32Array(this.#cancel), 0, 1);
+    const cancelled = errorBodyOf(new SottoError('The job was cancelled.', { code: 'JOB_CANCELLED' }));
+    for (const refreshId of this.#openRefreshes)
+      this.#send({ type: 'refreshFailed', refreshId, error: cancelled });
   }
 
   #send(message: ToWorker, transfer: ArrayBuffer[] = []): void {
@@ -121,7 +136,8 @@ class WorkerEngine implements Engine {
         this.#settle(message.id)?.reject(errorFromBody(message.error));
         return;
       case 'progress':
-        this.#hooks?.progress(message.event);
+        // Progress that was on its way when the block was cancelled.
+        if (!this.#hooks?.signal?.aborted) this.#hooks?.progress(message.event);
         return;
       case 'refresh':
         this.#askClient(message.refreshId, message.ciphertext);

@@ -2,6 +2,9 @@ import { SottoError } from '@sotto/base';
 import { errorBodyOf, type JobEvent, type Rows, type SessionStatus } from '@sotto/protocol';
 import type { BlockHooks, BlockResult } from '../engine/port.js';
 
+/** Where a job is. */
+export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+
 interface Exchange {
   readonly ciphertext: Uint8Array;
   answer(reply: Uint8Array): void;
@@ -18,16 +21,22 @@ export interface NumberedEvent {
 /** Progress reaches readers at most this often. */
 const PROGRESS_INTERVAL_MS = 100;
 
+/** A client that does not answer a refresh for this long is taken for gone, and its job ends. */
+const REFRESH_TIMEOUT_MS = 10 * 60_000;
+
 /** One block on its way through the engine: its events, its exchanges with the client, its result. */
 export class Job implements BlockHooks {
   readonly #events: NumberedEvent[] = [];
   readonly #readers = new Set<() => void>();
   readonly #exchanges: Exchange[] = [];
   readonly #startMs = performance.now();
+  #endMs: number | undefined;
   #nextId = 1;
   #lastProgressMs = Number.NEGATIVE_INFINITY;
   #result: Rows | undefined;
   #ended = false;
+  #started = false;
+  readonly #cancel = new AbortController();
 
   constructor(
     readonly id: string,
@@ -45,11 +54,34 @@ export class Job implements BlockHooks {
     return this.#ended && !this.#result;
   }
 
+  get state(): JobState {
+    if (!this.#ended) return this.#started ? 'running' : 'queued';
+    if (this.#result) return 'done';
+    return this.#cancel.signal.aborted ? 'cancelled' : 'failed';
+  }
+
+  get seconds(): number {
+    return ((this.#endMs ?? performance.now()) - this.#startMs) / 1000;
+  }
+
+  /** Aborted when the job is to stop. */
+  get signal(): AbortSignal {
+    return this.#cancel.signal;
+  }
+
+  /** Asks the job to stop at its next operation. A job that has ended stays as it is. */
+  cancel(): void {
+    if (this.#ended) return;
+    this.#cancel.abort(cancelled());
+    for (const exchange of this.#exchanges) if (!exchange.answered) exchange.refuse(cancelled());
+  }
+
   get refreshCount(): number {
     return this.#exchanges.length;
   }
 
   readonly progress: BlockHooks['progress'] = (progress) => {
+    this.#cancel.signal.throwIfAborted();
     const now = performance.now();
     if (this.#ended || now - this.#lastProgressMs < PROGRESS_INTERVAL_MS) return;
     this.#lastProgressMs = now;
@@ -57,11 +89,15 @@ export class Job implements BlockHooks {
   };
 
   refresh(ciphertext: Uint8Array): Promise<Uint8Array> {
+    if (this.#cancel.signal.aborted) return Promise.reject(cancelled());
     const refreshId = this.#exchanges.length;
-    return new Promise((answer, refuse) => {
+    let timer: NodeJS.Timeout | undefined;
+    return new Promise<Uint8Array>((answer, refuse) => {
+      timer = setTimeout(() => refuse(unanswered()), REFRESH_TIMEOUT_MS);
+      timer.unref();
       this.#exchanges.push({ ciphertext, answer, refuse, answered: false });
       this.#emit({ type: 'refresh', refreshId });
-    });
+    }).finally(() => clearTimeout(timer));
   }
 
   /** The ciphertext of one exchange. @throws `REFRESH_UNKNOWN`. */
@@ -77,10 +113,20 @@ export class Job implements BlockHooks {
     exchange.answer(ciphertext);
   }
 
-  /** Follows the engine to its end. Never rejects. */
-  async follow(running: Promise<BlockResult>, status: (result: BlockResult) => SessionStatus): Promise<void> {
+  /**
+   * Follows the engine to its end. Never rejects.
+   *
+   * @param run calls `start` when the job leaves the queue, which throws `JOB_CANCELLED` when it was cancelled there.
+   */
+  async follow(
+    run: (start: () => void) => Promise<BlockResult>,
+    status: (result: BlockResult) => SessionStatus,
+  ): Promise<void> {
     try {
-      const result = await running;
+      const result = await run(() => {
+        this.#cancel.signal.throwIfAborted();
+        this.#started = true;
+      });
       this.#result = result.rows;
       this.#end({
         type: 'done',
@@ -125,6 +171,7 @@ export class Job implements BlockHooks {
 
   #end(event: JobEvent): void {
     this.#ended = true;
+    this.#endMs = performance.now();
     this.#emit(event);
   }
 
@@ -137,3 +184,12 @@ export class Job implements BlockHooks {
     for (const reader of this.#readers) reader();
   }
 }
+
+const cancelled = () => new SottoError('The job was cancelled.', { code: 'JOB_CANCELLED' });
+
+const unanswered = () =>
+  new SottoError('The client did not answer a refresh.', {
+    code: 'REFRESH_TIMEOUT',
+    facts: { timeoutMs: REFRESH_TIMEOUT_MS },
+    fix: 'Ask again.',
+  });

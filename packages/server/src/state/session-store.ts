@@ -1,8 +1,11 @@
 import { randomBytes, SottoError } from '@sotto/base';
-import type { SessionRequest } from '@sotto/protocol';
+import type { KeyEntry, SessionRequest } from '@sotto/protocol';
 import type { EngineOptions, StartEngine } from '../engine/port.js';
+import type { KeyStore } from '../keys/key-store.js';
+import type { StoredKeySet } from '../keys/stored-key-set.js';
 import type { Logger } from '../log.js';
 import type { Job } from './job.js';
+import { JobQueue } from './job-queue.js';
 import { Session } from './session.js';
 
 export interface SessionStoreOptions {
@@ -14,6 +17,10 @@ export interface SessionStoreOptions {
   readonly maxSessions: number;
   /** A session that nobody uses for this long is closed. */
   readonly idleTimeoutMs: number;
+  /** Jobs that run at a time; more wait. */
+  readonly maxJobs: number;
+  /** Key sets that sessions may name; null when keys live in memory only. */
+  readonly keyStore: KeyStore | null;
   readonly log: Logger;
 }
 
@@ -24,11 +31,13 @@ export class SessionStore {
   readonly #options: SessionStoreOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #reaper: NodeJS.Timeout;
+  readonly queue: JobQueue;
   #starting = 0;
   #stopping = false;
 
   constructor(options: SessionStoreOptions) {
     this.#options = options;
+    this.queue = new JobQueue(options.maxJobs);
     this.#reaper = setInterval(() => this.#reap(), Math.min(60_000, options.idleTimeoutMs));
     this.#reaper.unref();
   }
@@ -37,12 +46,14 @@ export class SessionStore {
     return this.#sessions.size;
   }
 
-  /** @throws `MODEL_MISMATCH`, `PARAMETERS_INSECURE`, `SERVER_BUSY`, `SERVER_STOPPING` and the engine's errors. */
-  async open(request: SessionRequest): Promise<Session> {
+  /**
+   * @param clientToken gives the owner of the key set that the request names; asked for only then.
+   * @throws `MODEL_MISMATCH`, `PARAMETERS_INSECURE`, `SERVER_BUSY`, `SERVER_STOPPING`, `KEYS_DISABLED`, `KEYSET_UNKNOWN`,
+   *   `KEYSET_INCOMPLETE`, `KEYSET_CONFLICT` and the engine's errors.
+   */
+  async open(request: SessionRequest, clientToken: () => string): Promise<Session> {
     const { modelDigest, maxSessions, allowInsecure, log } = this.#options;
-    if (this.#stopping) {
-      throw new SottoError('The server is stopping.', { code: 'SERVER_STOPPING', retryable: true });
-    }
+    this.requireRunning();
     if (request.modelDigest !== modelDigest) {
       throw new SottoError('The client has another model than the server.', {
         code: 'MODEL_MISMATCH',
@@ -65,11 +76,23 @@ export class SessionStore {
         retryable: true,
       });
     }
+    const keySet = request.keySet === undefined ? undefined : this.#keySet(clientToken(), request.keySet);
     this.#starting++;
     try {
       const { refresh, parameters } = request;
       const engine = await this.#options.startEngine({ ...this.#options.engine, refresh, parameters });
-      const session = new Session({ id: hex(16), token: hex(32), modelDigest, refresh }, engine);
+      const id = hex(16);
+      const owner = keySet?.owner ?? id;
+      const session = new Session({ id, token: hex(32), modelDigest, refresh, owner }, engine, this.queue);
+      if (this.#stopping || (keySet && !fits(keySet, session.info))) {
+        await session.close();
+        this.requireRunning();
+        throw new SottoError('The key set was made for other parameters or another plan.', {
+          code: 'KEYSET_CONFLICT',
+          fix: 'Send keys for the model of this server.',
+        });
+      }
+      if (keySet) session.useKeySet(keySet);
       this.#sessions.set(session.id, session);
       log('session opened', {
         session: session.id.slice(0, 8),
@@ -110,10 +133,38 @@ export class SessionStore {
     this.#options.log('session closed', { session: session.id.slice(0, 8) });
   }
 
-  async closeAll(): Promise<void> {
+  /** @throws `SERVER_STOPPING` once the server is to end. */
+  requireRunning(): void {
+    if (!this.#stopping) return;
+    throw new SottoError('The server is stopping.', {
+      code: 'SERVER_STOPPING',
+      fix: 'Try again when it runs again.',
+      retryable: true,
+    });
+  }
+
+  /** Takes no new work, gives running blocks `graceMs` to end, then cancels them. */
+  async closeAll(graceMs = 0): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#reaper);
+    const endMs = performance.now() + graceMs;
+    while (performance.now() < endMs && [...this.#sessions.values()].some((session) => session.working)) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     await Promise.all([...this.#sessions.values()].map((session) => this.close(session)));
+  }
+
+  #keySet(clientToken: string, id: string): StoredKeySet {
+    const { keyStore } = this.#options;
+    if (!keyStore) {
+      throw new SottoError('This server keeps no keys.', {
+        code: 'KEYS_DISABLED',
+        fix: 'Send the keys to the session, or start the server with --keys DIR.',
+      });
+    }
+    const set = keyStore.get(clientToken, id);
+    set.requireComplete();
+    return set;
   }
 
   #reap(): void {
@@ -121,4 +172,16 @@ export class SessionStore {
       if (session.idleMs > this.#options.idleTimeoutMs) void this.close(session);
     }
   }
+}
+
+/** Keys of a set are for exactly this session. */
+function fits({ request }: StoredKeySet, info: Session['info']): boolean {
+  const list = (keys: readonly KeyEntry[]) => keys.map(({ id, sizeBytes }) => `${id}:${sizeBytes}`).join();
+  return (
+    request.parametersDigest === info.parametersDigest &&
+    request.planDigest === info.planDigest &&
+    request.modelDigest === info.modelDigest &&
+    request.refresh === info.refresh &&
+    list(request.keys) === list(info.keys)
+  );
 }

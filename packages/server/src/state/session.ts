@@ -8,7 +8,9 @@ import {
   type SessionStatus,
 } from '@sotto/protocol';
 import type { Engine } from '../engine/port.js';
+import type { StoredKeySet } from '../keys/stored-key-set.js';
 import { Job } from './job.js';
+import type { JobQueue } from './job-queue.js';
 
 /** Results are kept for this many jobs, so that a lost answer can be fetched again. */
 const JOBS_KEPT = 8;
@@ -18,6 +20,8 @@ export interface SessionIdentity {
   readonly token: string;
   readonly modelDigest: string;
   readonly refresh: RefreshMode;
+  /** Whose turn its jobs take. */
+  readonly owner: string;
 }
 
 const digestOf = (text: string) => createHash('sha256').update(text).digest();
@@ -40,10 +44,15 @@ export class Session {
   #clientRefreshes = 0;
   #current: Job | undefined;
   #lastUseMs = performance.now();
+  readonly #queue: JobQueue;
+  #keySet: StoredKeySet | undefined;
+  #loadError: unknown;
+  #closed = false;
 
-  constructor(identity: SessionIdentity, engine: Engine) {
+  constructor(identity: SessionIdentity, engine: Engine, queue: JobQueue) {
     this.#identity = identity;
     this.#engine = engine;
+    this.#queue = queue;
   }
 
   get id(): string {
@@ -102,6 +111,38 @@ export class Session {
       });
     }
     return { index, missing: this.#keysMissing };
+  }
+
+  /** Begins to load every key of a stored set; {@link keysLoaded} tells how far it is. */
+  useKeySet(set: StoredKeySet): void {
+    this.#keySet = set;
+    set.users++;
+    void this.#loadKeySet(set).catch((error) => {
+      this.#loadError = error;
+    });
+  }
+
+  /** Keys that are in memory. @throws what stopped the loading of a key set, e.g. `KEYS_DAMAGED`. */
+  keysLoaded(): { loaded: number; total: number } {
+    if (this.#loadError !== undefined) throw this.#loadError;
+    return { loaded: this.#keys.size, total: this.#engine.description.keys.length };
+  }
+
+  async #loadKeySet(set: StoredKeySet): Promise<void> {
+    await set.touch();
+    let damage: unknown;
+    for (const { index } of this.#engine.description.keys) {
+      if (this.#closed) return;
+      try {
+        const bytes = await set.readKey(index);
+        if (damage === undefined) await this.putKey(index, bytes);
+      } catch (error) {
+        if (!SottoError.is(error) || error.code !== 'KEYS_DAMAGED') throw error;
+        // The rest is only checked, so that one more upload brings everything that is damaged.
+        damage ??= error;
+      }
+    }
+    if (damage !== undefined) throw damage;
   }
 
   /** Takes the public part, once. The same tokens again change nothing. */
@@ -185,12 +226,20 @@ export class Session {
     for (const old of [...this.#jobs.keys()].slice(0, -JOBS_KEPT)) this.#jobs.delete(old);
     this.#ciphertextBytes += rows.ciphertexts.reduce((sum, c) => sum + c.length, 0);
     this.#privateRows += rows.rows;
-    void job.follow(this.#engine.run(rows, job), ({ bootstraps }) => {
-      this.#positions += rows.rows;
-      this.#bootstraps = bootstraps;
-      this.#clientRefreshes += job.refreshCount;
-      return this.status();
-    });
+    const { owner } = this.#identity;
+    void job.follow(
+      (start) =>
+        this.#queue.run(owner, job.signal, async () => {
+          start();
+          return await this.#engine.run(rows, job);
+        }),
+      ({ bootstraps }) => {
+        this.#positions += rows.rows;
+        this.#bootstraps = bootstraps;
+        this.#clientRefreshes += job.refreshCount;
+        return this.status();
+      },
+    );
     return job;
   }
 
@@ -230,8 +279,20 @@ export class Session {
     };
   }
 
-  close(): Promise<void> {
-    return this.#engine.close();
+  /** True while a block is queued or runs. */
+  get working(): boolean {
+    return this.#current !== undefined && !this.#current.ended;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#current?.cancel();
+    try {
+      await this.#engine.close();
+    } finally {
+      if (this.#keySet) this.#keySet.users--;
+    }
   }
 
   get #keysMissing(): number {

@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { SottoError } from '@sotto/base';
+
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown';
+
+/** True for the error of a file that is not there. */
+export const isAbsent = (error: unknown): boolean => codeOf(error) === 'ENOENT';
+
+/** What a failed file operation means to a caller: the path stays out, it names a machine. */
+export function diskError(error: unknown): unknown {
+  if (SottoError.is(error)) return error;
+  const reason = codeOf(error);
+  if (reason === 'ENOSPC' || reason === 'EDQUOT') {
+    return new SottoError('The disk of the key store is full.', {
+      code: 'KEYS_DISK_FULL',
+      facts: { reason },
+      fix: 'Remove key sets with `sotto keys rm`, or give the server more room; the upload continues where it stopped.',
+      retryable: true,
+      cause: error,
+    });
+  }
+  if (
+    ['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EISDIR', 'ENOENT'].includes(reason)
+  ) {
+    return new SottoError('The key store cannot be read or written.', {
+      code: 'KEYS_DISK',
+      facts: { reason },
+      fix: 'Check the folder that the server was started with (--keys): it must exist, be writable and belong to the server.',
+      cause: error,
+    });
+  }
+  return error;
+}
+
+/** Runs file operations and gives their failures types. */
+export async function onDisk<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw diskError(error);
+  }
+}
+
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+}
+
+/** Opens a file that only its owner may read. */
+export const openPrivate = (path: string, flags: string): Promise<FileHandle> => open(path, flags, FILE_MODE);
+
+/** Makes the names in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Replaces a file whole: after a crash there is the old content or the new one. */
+export async function writeDurably(path: string, text: string): Promise<void> {
+  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.new`);
+  const handle = await openPrivate(temporary, 'wx');
+  try {
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Content of a JSON file; undefined when it is absent or not JSON. */
+export async function readJsonFile(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    if (isAbsent(error) || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
