@@ -49,8 +49,8 @@ function page(rows, everyRow, find, targets, plotName) {
   const busy =
     Math.max(...everyRow.map((row) => row.machine.load)) < 1.5
       ? ''
-      : ` Other work ran on the machine at the same time: it slows the programs that
-stream the most memory, which are the peers, more than others, so that ratios on an idle machine are smaller than these.`;
+      : ` Other work ran on the machine at the same time. It may slow
+the programs that stream the most memory, the peers, more than ours: on an idle machine ratios can be smaller.`;
   const loads = everyRow.map((row) => row.machine.load);
   return `# Beside other libraries
 
