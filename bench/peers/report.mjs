@@ -186,7 +186,7 @@ function ratios(rows, part, peer) {
 /** Every target with what was measured. Ratios are the peer's time over ours. */
 function judge(find) {
   const out = [];
-  const atLeast = (what, peer, ours, must, goal) => {
+  const atLeast = (what, peer, ours, must, goal, precision) => {
     if (peer === undefined || ours === undefined) {
       out.push({
         what,
@@ -198,15 +198,18 @@ function judge(find) {
       return;
     }
     const ratio = peer / ours;
-    const verdict = ratio >= goal ? 'goal met' : ratio >= must ? 'met' : '**missed**';
+    const precise = (least) => precision === undefined || precision.bits >= precision[least];
+    const verdict =
+      ratio >= goal && precise('goal') ? 'goal met' : ratio >= must && precise('must') ? 'met' : '**missed**';
+    const note = (least) => (precision === undefined ? '' : ` at >= ${precision[least]} bits`);
     out.push({
       what,
       ratio,
       goalRatio: goal,
       mustRatio: must,
-      text: `**${ratio.toFixed(2)}x**`,
-      must: `>= ${must}x`,
-      goal: `>= ${goal}x`,
+      text: `**${ratio.toFixed(2)}x**${precision === undefined ? '' : ` at ${precision.bits.toFixed(1)} bits`}`,
+      must: `>= ${must}x${note('must')}`,
+      goal: `>= ${goal}x${note('goal')}`,
       verdict,
     });
   };
@@ -242,6 +245,7 @@ function judge(find) {
     time(full('sotto')),
     4,
     8,
+    full('sotto') && { bits: full('sotto').bits, must: 20, goal: 22 },
   );
   atLeast(
     'the same, 2 threads, against OpenFHE with 2',
