@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -21,5 +23,7 @@ export default defineConfig({
     testTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // What tests keep must not meet what a user keeps.
+    env: { XDG_CACHE_HOME: join(tmpdir(), `sotto-tests-${process.pid}`) },
   },
 });

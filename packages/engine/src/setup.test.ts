@@ -1,6 +1,8 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { readModelFile } from '@sotto/model';
 import { describe, expect, it } from 'vitest';
-import { makeSetup, tinyTestModel } from './index.js';
+import { calibrationOf, makeSetup, tinyTestModel } from './index.js';
 
 const { weights } = await readModelFile();
 
@@ -42,5 +44,18 @@ describe('a session setup', () => {
     expect(one.planDigest).not.toBe(
       (await makeSetup(model, { ...request, refresh: 'bootstrap' })).planDigest,
     );
+  });
+
+  it('measures a model once, and again when what it kept is damaged', async () => {
+    const { model } = tinyTestModel(4);
+    let measured = 0;
+    const once = await calibrationOf(model, () => measured++);
+    expect(await calibrationOf(model, () => measured++)).toEqual(once);
+    expect(measured).toBe(1);
+    const folder = join(process.env.XDG_CACHE_HOME!, 'sotto', 'calibration');
+    const [file] = (await readdir(folder)).filter((name) => name.startsWith(model.digest));
+    await writeFile(join(folder, file!), '{"version":1}');
+    expect(await calibrationOf(model, () => measured++)).toEqual(once);
+    expect(measured).toBe(2);
   });
 });

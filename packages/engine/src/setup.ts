@@ -17,6 +17,7 @@ import {
 import type { LlamaModel } from '@sotto/model';
 import { calibrate } from './calibrate.js';
 import { type Calibration, readCalibration } from './calibration.js';
+import { findCalibration, keepCalibration } from './calibration-store.js';
 import { embeddedCalibration } from './embedded.js';
 import { makeLayout } from './layout.js';
 import { makePlan, type Plan } from './plan.js';
@@ -59,11 +60,25 @@ function literalOf({ refresh, parameters }: SetupRequest): ParametersLiteral {
   return refresh === 'bootstrap' ? insecureBoot(TOY_LOG_N) : insecureClient(TOY_LOG_N);
 }
 
-/** The calibration of a model: the one that ships for the embedded model, otherwise measured now (seconds to minutes). */
-export async function calibrationOf(model: LlamaModel): Promise<Calibration> {
+/**
+ * The calibration of a model: the one that ships for the embedded model, one kept from an earlier time, otherwise measured now
+ * (minutes; the same figures on every machine with the same float arithmetic) and kept in the user's cache folder.
+ *
+ * @param onMeasure called before it is measured.
+ */
+export async function calibrationOf(model: LlamaModel, onMeasure?: () => void): Promise<Calibration> {
   const shipped = readCalibration(await readFile(embeddedCalibration, 'utf8'));
   if (shipped.modelDigest === model.digest) return shipped;
-  return calibrate(model, { texts: 64, tokens: Math.min(192, model.config.contextLength), seed: 1 });
+  const kept = await findCalibration(model.digest);
+  if (kept !== null) return kept;
+  onMeasure?.();
+  const measured = calibrate(model, {
+    texts: 64,
+    tokens: Math.min(192, model.config.contextLength),
+    seed: 1,
+  });
+  await keepCalibration(measured);
+  return measured;
 }
 
 /** Room that a full first block leaves for the answer. */

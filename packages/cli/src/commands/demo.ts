@@ -1,5 +1,6 @@
 import { SottoError } from '@sotto/base';
 import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
+import { calibrationOf } from '@sotto/engine';
 import { type Answer, printAnswer } from '../answer.js';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
@@ -60,6 +61,9 @@ export const command: Command = {
     tokenizePrompt(model.tokenizer, publicText, privateText);
     const parameters = parametersOf(options);
     if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
+    await calibrationOf(model.weights, () =>
+      output.err('Measuring the ranges of this model: minutes, once.\n'),
+    );
     const server = await startServerProcess([
       ...(files.model === undefined ? [] : ['--model', files.model]),
       '--backend',

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { calibrationOf } from '@sotto/engine';
 import { readModelFile } from '@sotto/model';
 import { describeBackend, describeModel, lineLogger, serve, silentLogger } from '@sotto/server';
 import type { Command, Options } from '../command.js';
@@ -64,6 +65,9 @@ export const command: Command = {
   async run(options, output) {
     const machine = machineOf(options);
     const { name, path, license, weights } = await readModelFile(modelFilesOf(options));
+    await calibrationOf(weights, () =>
+      output.err('Measuring the ranges of this model: minutes, once. The server starts afterwards.\n'),
+    );
     const server = await serve({
       model: describeModel(weights, { name, license, backend: describeBackend(machine) }),
       modelPath: path,
