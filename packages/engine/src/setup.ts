@@ -16,7 +16,7 @@ import {
 } from '@sotto/he/rlwe';
 import type { LlamaModel } from '@sotto/model';
 import { calibrate } from './calibrate.js';
-import { type Calibration, readCalibration } from './calibration.js';
+import { type Calibration, readCalibration, writeCalibration } from './calibration.js';
 import { findCalibration, keepCalibration } from './calibration-store.js';
 import { embeddedCalibration } from './embedded.js';
 import { makeLayout } from './layout.js';
