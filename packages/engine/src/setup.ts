@@ -72,11 +72,9 @@ export async function calibrationOf(model: LlamaModel, onMeasure?: () => void): 
   const kept = await findCalibration(model.digest);
   if (kept !== null) return kept;
   onMeasure?.();
-  const measured = calibrate(model, {
-    texts: 64,
-    tokens: Math.min(192, model.config.contextLength),
-    seed: 1,
-  });
+  const options = { texts: 64, tokens: Math.min(192, model.config.contextLength), seed: 1 };
+  // As written and read again, so that whoever measures and whoever reads agree to the last digit.
+  const measured = readCalibration(writeCalibration(calibrate(model, options)));
   await keepCalibration(measured);
   return measured;
 }
