@@ -1,6 +1,6 @@
-// The encrypted transformer at secure size in one process: a block of all rows, then a block of one row, each against the clear
-// model at every position. One JSON line for each block.
-//   node bench/transformer.mjs [--refresh bootstrap|client] [--backend native|wasm] [--threads 2] [--model PATH] [--profile]
+// The encrypted transformer at secure size in one process: blocks of several sizes one after the other (the first one also encodes
+// the weights), each against the clear model at every position. One JSON line for each block.
+//   node bench/transformer.mjs [--refresh bootstrap|client] [--backend native|wasm] [--threads 2] [--model PATH] [--profile] [--rows 1,16,1]
 //                              [--public TEXT] [--private TEXT]
 // `client` refreshes in this process: decrypted and encrypted again, without a network.
 import { parseArgs } from 'node:util';
@@ -20,9 +20,12 @@ const { values } = parseArgs({
     model: { type: 'string' },
     tokenizer: { type: 'string' },
     public: { type: 'string', default: 'One day, a boy named Tim went' },
-    private: { type: 'string', default: 'to the park with his dog. The dog was very happy and ran' },
+    private: {
+      type: 'string',
+      default: 'to the park with his dog. The dog was very happy and ran after a big red ball',
+    },
     profile: { type: 'boolean', default: false },
-    blocks: { type: 'string', default: '2' },
+    rows: { type: 'string', default: '1,16,1' },
   },
 });
 
@@ -80,8 +83,8 @@ const conversation = transformer.conversation(publicTokens);
 
 const { blockRows } = plan.client;
 let at = 0;
-for (let block = 0; block < Number(values.blocks); block++) {
-  const rows = block === 0 ? Math.min(blockRows, privateTokens.length - 1) : 1;
+for (const wanted of values.rows.split(',').map(Number)) {
+  const rows = Math.min(wanted, blockRows);
   const tokens = privateTokens.slice(at, at + rows);
   if (tokens.length === 0) break;
   at += rows;
