@@ -20,8 +20,8 @@ import { askReport } from '../report.js';
 export const command: Command = {
   name: 'ask',
   description:
-    'Makes keys, sends them to a running server and asks one question; with --key, keys are made and sent only once. The private part is encrypted here;\n' +
-    'the answer is decrypted here.',
+    'Makes keys, sends them to a running server and asks one question; with --key, keys are made and sent only once.\n' +
+    'The private part is encrypted here; the answer is decrypted here.',
   example: 'sotto ask --public "Once upon a time, there was" --private "a little girl named Lily" --tokens 4',
   options: {
     server: { value: 'URL', default: 'http://127.0.0.1:8417', help: 'Address of the server.' },
