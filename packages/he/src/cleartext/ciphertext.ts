@@ -12,4 +12,11 @@ export class CleartextCiphertext {
     this.im = im;
     this.level = level;
   }
+
+  /** Frees the values; using it afterwards is an error. Again is harmless. */
+  release(): void {
+    this.released = true;
+    this.re = new Float64Array(0);
+    this.im = null;
+  }
 }

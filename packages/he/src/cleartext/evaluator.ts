@@ -1,4 +1,5 @@
 import { SottoError } from '@sotto/base';
+import { Arena } from '../rlwe/arena.js';
 import type { Parameters } from '../rlwe/parameters.js';
 import { splitBabyGiant } from '../scheme/baby-giant.js';
 import {
@@ -30,7 +31,6 @@ import {
   resolveLevels,
 } from './description.js';
 import { GaussianSource } from './noise.js';
-import { ScopeStack } from './scope.js';
 import {
   addSlots,
   expandSlots,
@@ -86,7 +86,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
   counts: OperationCounts = zeroCounts();
   readonly #gauss: GaussianSource | null;
   readonly #trace: ((event: TraceEvent) => void) | undefined;
-  readonly #scopes = new ScopeStack<CleartextCiphertext>((value) => this.release(value), isCiphertext);
+  readonly #arena = new Arena();
 
   constructor(levels: CleartextLevels, trace?: (event: TraceEvent) => void) {
     this.levels = levels;
@@ -124,19 +124,17 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
   }
 
   scope<T>(body: () => T): T {
-    return this.#scopes.run(body);
+    return this.#arena.scope(body);
   }
 
   release(a: CleartextCiphertext): void {
-    this.#scopes.forget(a);
-    a.released = true;
-    a.re = new Float64Array(0);
-    a.im = null;
+    this.#arena.forget(a);
+    a.release();
   }
 
   keep(a: CleartextCiphertext): CleartextCiphertext {
     this.#live(a);
-    this.#scopes.forget(a);
+    this.#arena.forget(a);
     return a;
   }
 
@@ -365,7 +363,7 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
       this.#gauss.addTo(out.re, std);
       this.#gauss.addTo(out.im, std);
     }
-    this.#scopes.add(out);
+    this.#arena.adopt(out);
     this.#trace?.({ name, level, max: maxComponent(out), result: out });
     return out;
   }
@@ -430,10 +428,6 @@ export class CleartextEvaluator implements Evaluator<CleartextCiphertext> {
       if (part?.some((v) => !Number.isFinite(v))) checkFinite(Number.NaN);
     }
   }
-}
-
-function isCiphertext(value: unknown): value is CleartextCiphertext {
-  return value instanceof CleartextCiphertext;
 }
 
 function checkFinite(...values: number[]): void {
