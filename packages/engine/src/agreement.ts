@@ -56,13 +56,13 @@ export async function measureAgreement(
   texts: readonly (readonly number[])[],
 ): Promise<Agreement> {
   const { model, plan, transformer } = bench;
-  const { blockRows, privateColumns } = plan.layout;
+  const { blockRows, privateCapacity } = plan.layout;
   const sum = { positions: 0, agree: 0, sure: 0, sureAgree: 0, clearNats: 0, nats: 0 };
   let squares = 0;
   let count = 0;
   for (const tokens of texts) {
     const want = forward(model, tokens, new KvCache(model.config.layerCount)).logits;
-    const open = Math.max(1, tokens.length - privateColumns);
+    const open = Math.max(1, tokens.length - privateCapacity);
     const talk = transformer.conversation(tokens.slice(0, open));
     for (let at = open; at < tokens.length; at += blockRows) {
       const got = await logitsOf(bench, talk, tokens.slice(at, at + blockRows));

@@ -31,6 +31,13 @@ export class Arithmetic<C extends object> {
     return this.ev.mulNew(...this.#meet(a, b));
   }
 
+  /** sum_i a[i]*b[i]. 1 level. */
+  dot(a: readonly C[], b: readonly C[]): C {
+    const level = Math.min(...[...a, ...b].map((x) => this.level(x)));
+    const low = (all: readonly C[]): C[] => all.map((x) => this.lower(x, level));
+    return this.ev.dotNew(low(a), low(b));
+  }
+
   map(a: C, compile: (level: number) => LinearTransform): C {
     return this.ev.transformNew(a, compile(this.level(a)));
   }

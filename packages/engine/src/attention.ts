@@ -1,9 +1,19 @@
 import { sumSlots } from '@sotto/he/circuits';
 import type { SlotVector } from '@sotto/he/scheme';
-import { causalMask, kindMask, queryPhases, scoreConstants, spread, visibleMask } from './block.js';
+import {
+  causalMask,
+  groupsInUse,
+  kindMask,
+  queryPhases,
+  scoreConstants,
+  spreadKeyValues,
+  spreadNorms,
+  visibleMask,
+} from './block.js';
 import type { CacheLayer } from './kv-cache.js';
 import type { LayerScope } from './layer.js';
 import { columnStride, pairStride, quarterStride } from './layout.js';
+import type { LinearMap } from './linear-map.js';
 import { rowNorm } from './norm.js';
 import { publicScores, publicValues } from './public-context.js';
 import { attentionInput, attentionOutput, kinds, routingSteps } from './weights.js';
@@ -27,19 +37,55 @@ function route<C extends object>(s: LayerScope<C>, joint: C, what: Routed): C {
   return out;
 }
 
-/** Half of the values at visible private keys, zero elsewhere. 1 level. */
-function halfVisible<C extends object>(s: LayerScope<C>, a: C): C {
+/** Half of the values at pair 0 of a group's visible columns, zero elsewhere. 1 level. */
+function halfVisible<C extends object>(s: LayerScope<C>, a: C, group: number, half: 'keys' | 'values'): C {
   const { m, layout, block, plains, model } = s;
-  const build = (): SlotVector => causalMask(layout, model.config, block);
-  return m.ev.mulPlainNew(a, plains.factor(`${block.id}/causal`, build, m.level(a)));
+  const build = (): SlotVector => causalMask(layout, model.config, block, group, half);
+  return m.ev.mulPlainNew(a, plains.factor(`${block.id}/causal-${half}/${group}`, build, m.level(a)));
 }
 
-/** Rows of the block into their columns, broadcast over the rows. 1 level. */
-function spreadRows<C extends object>(s: LayerScope<C>, a: C, what: 'keyValue' | 'norm'): C {
-  const { m, layout, block, plains, model } = s;
-  const map = spread(layout, model.config, block, what);
+/** Rows of the block to other places, broadcast over the rows. 1 level. */
+function spreadRows<C extends object>(s: LayerScope<C>, a: C, map: LinearMap): C {
+  const { m, layout, plains } = s;
   const moved = m.map(a, (level) => plains.map(map, level));
   return sumSlots(m.ev, moved, layout.blockRows, -1);
+}
+
+/** The groups of keys and values so far and those of the block. 1 level. */
+function appendKeyValues<C extends object>(s: LayerScope<C>, fresh: C): C[] {
+  const { m, layout, block, model } = s;
+  return Array.from({ length: groupsInUse(layout, block) }, (_, group) => {
+    const old = s.past?.keyValues[group];
+    const map = spreadKeyValues(layout, model.config, block, group);
+    if (map === null) return m.ev.copyNew(old!);
+    const moved = spreadRows(s, fresh, map);
+    return old === undefined ? moved : m.add(old, moved);
+  });
+}
+
+/** Half the products of the queries with the visible private keys, each where the score of its key stands. 2 levels. */
+function ownDots<C extends object>(s: LayerScope<C>, query: C, keyValues: readonly C[]): C {
+  const { m, layout } = s;
+  const step = pairStride(layout);
+  const dots = keyValues.map((keys, group) =>
+    m.ev.scope(() => halfVisible(s, sumSlots(m.ev, m.mul(query, keys), layout.pairs, step), group, 'keys')),
+  );
+  // From the last group on, every step moves all groups so far by one pair.
+  return dots.reduceRight((sum, dot) => m.add(dot, m.ev.rotateNew(sum, -step)));
+}
+
+/** Half the sums of visible weights times private values, in the upper half of the columns. 3 levels. */
+function ownAverage<C extends object>(s: LayerScope<C>, weights: C, cache: CacheLayer<C>): C {
+  const { m, layout } = s;
+  const { ev } = m;
+  const step = pairStride(layout);
+  let moved = ev.rotateNew(m.mul(weights, cache.norm), 2 * quarterStride(layout));
+  const everyPair = cache.keyValues.map((_, group) => {
+    if (group > 0) moved = ev.rotateNew(moved, step);
+    // Exactly zero at invisible keys, whatever the exponential left there.
+    return ev.scope(() => sumSlots(ev, halfVisible(s, moved, group, 'values'), layout.pairs, -step));
+  });
+  return m.dot(everyPair, cache.keyValues);
 }
 
 /**
@@ -49,18 +95,17 @@ function spreadRows<C extends object>(s: LayerScope<C>, a: C, what: 'keyValue' |
 export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
   const { m, layout, block, plains, model, polynomials: p, calibration, index } = s;
   const { ev } = m;
-  return ev.scope(() => {
+  const [score, norm, ...keyValues] = ev.scope(() => {
     const input = attentionInput(model, layout, index, calibration, p);
     const joint = m.map(x, (level) => plains.map(input, level));
     const query = route(s, joint, 'query');
     const shift = route(s, joint, 'shift');
-    const append = (old: C | undefined, fresh: C): C => (old === undefined ? fresh : m.add(old, fresh));
-    const keyValue = append(s.past?.keyValue, spreadRows(s, route(s, joint, 'keyValue'), 'keyValue'));
+    const keyValues = appendKeyValues(s, route(s, joint, 'keyValue'));
     const row = rowNorm(m, layout, x, p.attentionNorm);
-    const norm = append(s.past?.norm, spreadRows(s, row, 'norm'));
+    const ownNorm = spreadRows(s, row, spreadNorms(layout, block));
+    const norm = s.past === null ? ownNorm : m.add(s.past.norm, ownNorm);
 
-    const dot = sumSlots(ev, m.mul(query, keyValue), layout.pairs, pairStride(layout));
-    const own = m.mul(m.mul(halfVisible(s, dot), row), norm);
+    const own = m.mul(m.mul(ownDots(s, query, keyValues), row), norm);
 
     const context = publicScores(model, layout, s.context, index);
     const open = m.map(query, (level) => plains.map(context, level));
@@ -78,8 +123,9 @@ export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
       () => scoreConstants(layout, model.config, block, calibration, p),
       m.level(both),
     );
-    return { score: ev.addPlainNew(both, constants), keyValue, norm };
+    return [ev.addPlainNew(both, constants), norm, ...keyValues];
   });
+  return { score: score!, norm: norm!, keyValues };
 }
 
 /** Root of the exponential: a polynomial of the scaled score. */
@@ -121,10 +167,7 @@ export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: Ca
     // Newton: g (2 - s g) squares the relative error.
     const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
 
-    // Exactly zero at invisible keys, whatever the exponential left there.
-    const everyPair = sumSlots(ev, halfVisible(s, weights), layout.pairs, -pairStride(layout));
-    const half = 2 * quarterStride(layout);
-    const own = m.mul(ev.rotateNew(m.mul(everyPair, cache.norm), half), cache.keyValue);
+    const own = ownAverage(s, weights, cache);
     const context = publicValues(model, layout, s.context, index);
     const open = m.map(weights, (level) => plains.map(context, level));
     const total = sumSlots(ev, m.add(ev.addNew(own, own), open), layout.columns, columnStride(layout));

@@ -1,7 +1,7 @@
 import type { SlotVector } from '@sotto/he/scheme';
 import { headDimOf, type LlamaConfig, ropeAngle } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
-import { attentionSlot, type Layout } from './layout.js';
+import { attentionSlot, type Layout, privatePlace } from './layout.js';
 import { type LinearMap, linearMap, VectorBuilder } from './linear-map.js';
 import type { LayerPolynomials } from './polynomials.js';
 import { publicSlot } from './public-context.js';
@@ -16,45 +16,75 @@ export interface BlockPlace {
   /** Rows in use, 1..blockRows; the rows after the last repeat it. */
   readonly rows: number;
   readonly publicLength: number;
-  /** Position of the key in each private column, this block's own included; null where none (or a dropped one) is. */
+  /** Position of each encrypted key in order of its place, this block's own included; null for a dropped one. */
   readonly columns: readonly (number | null)[];
-  /** First column of this block. */
+  /** Number of this block's first key. */
   readonly firstColumn: number;
 }
 
 const positionOf = (block: BlockPlace, row: number): number => block.start + Math.min(row, block.rows - 1);
 
-/** Calls back with every (slot, head, row) at which a key is visible. */
-function eachVisible(
+/** Groups of the cache that hold a key, this block's own included. */
+export function groupsInUse(l: Layout, block: BlockPlace): number {
+  return Math.ceil(block.columns.length / l.privateColumns);
+}
+
+/** Calls back with every encrypted key that a row sees. */
+function eachPrivate(
   l: Layout,
   config: LlamaConfig,
   block: BlockPlace,
-  scope: 'private' | 'all',
-  see: (slot: number, head: number, row: number) => void,
+  see: (key: { group: number; column: number }, head: number, row: number) => void,
 ): void {
   for (let row = 0; row < l.blockRows; row++) {
     const position = positionOf(block, row);
+    block.columns.forEach((key, n) => {
+      if (key === null || key > position) return;
+      for (let head = 0; head < config.headCount; head++) see(privatePlace(l, n), head, row);
+    });
+  }
+}
+
+/** Calls back with every slot at which a row has the score of a key that it sees, public or private. */
+function eachScore(
+  l: Layout,
+  config: LlamaConfig,
+  block: BlockPlace,
+  see: (slot: number, head: number, row: number) => void,
+): void {
+  eachPrivate(l, config, block, ({ group, column }, head, row) => {
+    see(attentionSlot(l, group, column, head, row), head, row);
+  });
+  for (let row = 0; row < l.blockRows; row++) {
     for (let head = 0; head < config.headCount; head++) {
-      block.columns.forEach((key, column) => {
-        if (key !== null && key <= position) see(attentionSlot(l, 0, column, head, row), head, row);
-      });
-      if (scope === 'private') continue;
       for (let n = 0; n < block.publicLength; n++) see(publicSlot(l, n, head, row), head, row);
     }
   }
 }
 
-/** Half of one at the visible private keys, exactly zero elsewhere: the causal mask. */
-export function causalMask(l: Layout, config: LlamaConfig, block: BlockPlace): SlotVector {
+/**
+ * Half of one at pair 0 of the columns of a group's visible keys, or of their values in the upper half; exactly zero elsewhere: the
+ * causal mask.
+ */
+export function causalMask(
+  l: Layout,
+  config: LlamaConfig,
+  block: BlockPlace,
+  group: number,
+  half: 'keys' | 'values',
+): SlotVector {
   const mask = new VectorBuilder(l.slots);
-  eachVisible(l, config, block, 'private', (slot) => mask.set(slot, 0.5));
+  const first = half === 'keys' ? 0 : l.columns / 2;
+  eachPrivate(l, config, block, (key, head, row) => {
+    if (key.group === group) mask.set(attentionSlot(l, 0, first + key.column, head, row), 0.5);
+  });
   return mask.finish();
 }
 
-/** Half of one at every visible key. */
+/** Half of one at the score of every visible key. */
 export function visibleMask(l: Layout, config: LlamaConfig, block: BlockPlace): SlotVector {
   const mask = new VectorBuilder(l.slots);
-  eachVisible(l, config, block, 'all', (slot) => mask.set(slot, 0.5));
+  eachScore(l, config, block, (slot) => mask.set(slot, 0.5));
   return mask.finish();
 }
 
@@ -67,7 +97,7 @@ export function scoreConstants(
   p: LayerPolynomials,
 ): SlotVector {
   const constants = new Float64Array(l.slots).fill(-1);
-  eachVisible(l, config, block, 'all', (slot, head, row) => {
+  eachScore(l, config, block, (slot, head, row) => {
     const logPosition = Math.log(positionOf(block, row) + 1);
     const shift = calibration.offset[head]! + calibration.slope[head]! * logPosition;
     constants[slot] = (-shift - p.scoreMiddle) / p.scoreHalf;
@@ -112,32 +142,48 @@ function kindVector(
   return vector.finish();
 }
 
+/** A map that moves some rows j of the block to row 0 of other places: diagonal j takes row j. */
+function fromRows(
+  name: string,
+  l: Layout,
+  rows: readonly number[],
+  entry: (column: number, pair: number, j: number) => readonly [number, number] | null,
+): LinearMap {
+  const tau = l.blockRows;
+  return linearMap(name, l.slots, rows, 2 ** Math.ceil(Math.log2(tau) / 2), (slot, j) => {
+    if (slot % tau !== 0) return null;
+    const feature = slot / tau;
+    return entry(Math.floor(feature / (l.heads * l.pairs)), Math.floor(feature / l.heads) % l.pairs, j);
+  });
+}
+
 /**
- * Moves row j of the block to row 0 of the block's column j; a sum over rows then fills the column. Keys go to the lower half of
- * the columns, each pair turned back by the angle of its position on the way, and values to the upper half; norms go to the keys'
- * columns.
+ * Moves the rows whose keys are of a group to row 0 of their columns; a sum over rows then fills the columns. Keys go to the lower
+ * half of the columns, each pair turned back by the angle of its position on the way, and values to the upper half. Null when no
+ * row of the block is of the group.
  */
-export function spread(
+export function spreadKeyValues(
   l: Layout,
   config: LlamaConfig,
   block: BlockPlace,
-  what: 'keyValue' | 'norm',
-): LinearMap {
-  const tau = l.blockRows;
-  return linearMap(
-    `${block.id}/spread-${what}`,
-    l.slots,
-    Array.from({ length: block.rows }, (_, j) => j),
-    2 ** Math.ceil(Math.log2(tau) / 2),
-    (slot, j) => {
-      if (slot % tau !== 0) return null;
-      const feature = slot / tau;
-      const column = Math.floor(feature / (l.heads * l.pairs));
-      const isKey = column === block.firstColumn + j;
-      if (what === 'norm') return isKey ? [1, 0] : null;
-      if (!isKey) return column === l.columns / 2 + block.firstColumn + j ? [1, 0] : null;
-      const [re, im] = phase(config, Math.floor(feature / l.heads) % l.pairs, block.start + j);
-      return [re, -im];
-    },
-  );
+  group: number,
+): LinearMap | null {
+  const place = (j: number) => privatePlace(l, block.firstColumn + j);
+  const rows = Array.from({ length: block.rows }, (_, j) => j).filter((j) => place(j).group === group);
+  if (rows.length === 0) return null;
+  return fromRows(`${block.id}/spread-key-values/${group}`, l, rows, (column, pair, j) => {
+    if (column === l.columns / 2 + place(j).column) return [1, 0];
+    if (column !== place(j).column) return null;
+    const [re, im] = phase(config, pair, block.start + j);
+    return [re, -im];
+  });
+}
+
+/** Moves the norms of the rows to row 0 of where the scores of their keys stand; a sum over rows is still to be done. */
+export function spreadNorms(l: Layout, block: BlockPlace): LinearMap {
+  const rows = Array.from({ length: block.rows }, (_, j) => j);
+  return fromRows(`${block.id}/spread-norms`, l, rows, (column, pair, j) => {
+    const key = privatePlace(l, block.firstColumn + j);
+    return column === key.column && pair === key.group ? [1, 0] : null;
+  });
 }

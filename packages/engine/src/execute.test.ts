@@ -80,6 +80,40 @@ describe('a block equals the clear transformer', () => {
   });
 });
 
+/** Wide for its ring: the cache is in groups of two keys, four rows need two of them. */
+const wide = { dim: 40, headCount: 5, kvHeadCount: 1, hiddenDim: 100, layerCount: 1 };
+
+describe('a cache in groups of columns', () => {
+  test('gives the same rows in every split, with dropped positions, at the end of its room', async () => {
+    const { transformer, pass, oracle, plan } = await bench({ slots: 512, privateTokens: 8 }, wide);
+    expect(plan.layout).toMatchObject({ columns: 4, privateColumns: 2, privateGroups: 4, width: 64 });
+    const tokens = [...secret, 2, 8, 6];
+    const want = oracle([...open, ...tokens]).slice(3);
+    for (const split of [
+      [4, 3],
+      [1, 4, 2],
+    ]) {
+      const talk = transformer.conversation(open);
+      const got: Float64Array[] = [];
+      for (const rows of split) got.push(...(await pass(talk, tokens.slice(got.length, got.length + rows))));
+      expect(difference(got, want)).toBeLessThan(5e-3);
+      talk.cache.drop(1);
+      const [last] = await pass(talk, [9]);
+      expect(difference([last!], oracle([...open, ...tokens.slice(0, 6), 9]).slice(9))).toBeLessThan(5e-3);
+      expect(talk.cache.remaining).toBe(0);
+      talk.cache.dispose();
+    }
+  });
+
+  test('a later token never changes an earlier row', async () => {
+    const { transformer, pass } = await bench({ slots: 512, privateTokens: 8 }, wide);
+    const before = await pass(transformer.conversation(open), secret);
+    const after = await pass(transformer.conversation(open), [...secret.slice(0, 3), 20]);
+    expect(difference(before.slice(0, 3), after.slice(0, 3))).toBe(0);
+    expect(difference(before.slice(3), after.slice(3))).toBeGreaterThan(0.01);
+  });
+});
+
 describe('blocks in sequence', () => {
   test('every split of the private part gives the same rows', async () => {
     const { transformer, pass, oracle } = await bench();

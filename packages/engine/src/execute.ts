@@ -105,7 +105,7 @@ export class EncryptedTransformer<C extends object> {
 
   #open(context: PublicContext): Conversation<C> {
     const { model, evaluator, plan } = this.#options;
-    const cache = new EncryptedKvCache<C>(evaluator, model.config.layerCount, plan.layout.privateColumns);
+    const cache = new EncryptedKvCache<C>(evaluator, model.config.layerCount, plan.layout.privateCapacity);
     return { context, cache };
   }
 
@@ -128,7 +128,7 @@ export class EncryptedTransformer<C extends object> {
       });
     }
     if (rows > talk.cache.remaining) {
-      throw windowExceeded('private', talk.cache.columns.length + rows, layout.privateColumns);
+      throw windowExceeded('private', talk.cache.columns.length + rows, layout.privateCapacity);
     }
     const start = talk.context.length + talk.cache.length;
     if (start + rows > model.config.contextLength) {
@@ -194,7 +194,8 @@ export class EncryptedTransformer<C extends object> {
       }
     } catch (error) {
       evaluator.release(x);
-      for (const { keyValue, norm } of layers) for (const part of [keyValue, norm]) evaluator.release(part);
+      for (const { keyValues, norm } of layers)
+        for (const part of [...keyValues, norm]) evaluator.release(part);
       throw error;
     } finally {
       this.plains.dropPrefix(`${block.id}/`);

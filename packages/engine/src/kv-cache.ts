@@ -1,18 +1,18 @@
 import { SottoError } from '@sotto/base';
 import type { Evaluator } from '@sotto/he/scheme';
 
-/** Encrypted keys and values of one layer, one column a position, broadcast over the rows. Zero in unused columns. */
+/** Encrypted keys and values of one layer, broadcast over the rows. Zero where no position is. */
 export interface CacheLayer<C> {
   /**
-   * Conjugate keys, turned by their position, in the lower half of the columns, value pairs in the upper half; not yet times the
-   * row norm.
+   * Group by group: conjugate keys, turned by their position, one a column of the lower half, value pairs in the upper half; not
+   * yet times the row norm.
    */
-  readonly keyValue: C;
-  /** Scaled row norms, at the columns of the keys. */
+  readonly keyValues: readonly C[];
+  /** Scaled row norms, where the scores of the keys stand. */
   readonly norm: C;
 }
 
-/** The encrypted KV cache of one conversation: all private positions so far, in one ciphertext a part and layer. */
+/** The encrypted KV cache of one conversation: all private positions so far. */
 export class EncryptedKvCache<C> {
   readonly #ev: Evaluator<C>;
   readonly #capacity: number;
@@ -25,12 +25,12 @@ export class EncryptedKvCache<C> {
     this.#layers = Array.from({ length: layerCount }, () => null);
   }
 
-  /** Position of the key of each column; null for a dropped one. */
+  /** Position of each encrypted key in order of its place; null for a dropped one. */
   get columns(): readonly (number | null)[] {
     return this.#columns;
   }
 
-  /** Columns still free. */
+  /** Places still free. */
   get remaining(): number {
     return this.#capacity - this.#columns.length;
   }
@@ -52,7 +52,7 @@ export class EncryptedKvCache<C> {
   }
 
   /**
-   * Forgets the last `count` positions, e.g. drafted tokens that were not accepted. Their columns stay occupied.
+   * Forgets the last `count` positions, e.g. drafted tokens that were not accepted. Their places stay occupied.
    *
    * @throws SottoError `KV_CACHE_UNDERFLOW`.
    */
@@ -79,8 +79,7 @@ export class EncryptedKvCache<C> {
   #release(): void {
     for (const layer of this.#layers) {
       if (layer === null) continue;
-      this.#ev.release(layer.keyValue);
-      this.#ev.release(layer.norm);
+      for (const part of [...layer.keyValues, layer.norm]) this.#ev.release(part);
     }
     this.#layers = this.#layers.map(() => null);
   }

@@ -97,8 +97,8 @@ export async function runLayer<C extends object>(
       s.index > 0
         ? await renew('start', input)
         : hold(ev.scope(() => ev.copyNew(m.lower(input, s.startLevel('start')))));
-    const { score, keyValue, norm } = scores(s, x);
-    cache = { keyValue: hold(keyValue), norm: hold(norm) };
+    const { score, keyValues, norm } = scores(s, x);
+    cache = { keyValues: keyValues.map(hold), norm: hold(norm) };
     let state: C = await advance('score', hold(score), () => ev.copyNew(score));
     state = await advance('root', state, () => exponentialRoot(s, state));
     state = await advance('exponential', state, () => exponential(s, state));
@@ -125,8 +125,7 @@ export async function runLayer<C extends object>(
       const delta = down(s, gate, up);
       return m.add(delta, residual(m, middle, last, delta));
     });
-    held.delete(cache.keyValue);
-    held.delete(cache.norm);
+    for (const part of [...cache.keyValues, cache.norm]) held.delete(part);
     hold(out);
     s.see('end', out);
     held.delete(out);

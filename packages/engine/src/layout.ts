@@ -11,7 +11,7 @@ export interface LayoutOptions {
   /** Rows of a block (tokens processed in one pass), a power of two. */
   readonly blockRows: number;
   /** Encrypted positions that the KV cache can hold. */
-  readonly privateColumns: number;
+  readonly privateTokens: number;
 }
 
 /**
@@ -20,8 +20,9 @@ export interface LayoutOptions {
  *
  * - residual stream: feature modulo `width`, repeated over the whole ring;
  * - attention: feature = (column * pairs + pair) * heads + head. The column is the highest digit: a sum over columns, or over all
- *   keys, wraps around the ring, needs no mask and arrives everywhere. Columns below `privateColumns` hold one encrypted key each
- *   (the score at pair 0); the others hold one public key for each pair index;
+ *   keys, wraps around the ring, needs no mask and arrives everywhere. Of an encrypted key all pairs are needed, so a ciphertext of
+ *   the cache holds one a column: group g of `privateColumns` keys. Scores need one slot a key: those of group g stand at pair g of
+ *   the columns below `privateColumns`; the other columns hold the score of one public key for each pair index;
  * - kinds: while the query, key, shift and value of one product are together, column quarter 0, 1, 2, 3 holds them;
  * - cache: keys in the lower half of the columns, values in the upper half, so that both are spread by one map;
  * - feed-forward: a staircase of the inner features, see {@link innerOf}.
@@ -40,7 +41,12 @@ export interface Layout {
   /** Complex pairs of a head, padded. */
   readonly pairs: number;
   readonly columns: number;
+  /** Columns that hold encrypted keys. */
   readonly privateColumns: number;
+  /** Ciphertexts of keys and values that a full cache has in every layer. */
+  readonly privateGroups: number;
+  /** Encrypted positions that the KV cache can hold. */
+  readonly privateCapacity: number;
   /** Public keys that fit. */
   readonly publicCapacity: number;
   /** Diagonals of the down projection. */
@@ -57,7 +63,7 @@ function refuse(what: string, facts: Record<string, number>): never {
 
 /** @throws SottoError `PLAN_LAYOUT_IMPOSSIBLE`. */
 export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout {
-  const { slots, blockRows, privateColumns } = options;
+  const { slots, blockRows, privateTokens } = options;
   for (const n of [slots, blockRows]) {
     if (!Number.isInteger(Math.log2(n))) refuse('slots and rows must be powers of two', { slots, blockRows });
   }
@@ -69,11 +75,16 @@ export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout 
   const columns = features / (heads * pairs);
   if (innerWidth > features) refuse('the feed-forward block is too wide', { innerWidth, features });
   if (columns < 4) refuse('there is no room for queries, keys and values', { columns, needed: 4 });
-  if (!Number.isInteger(privateColumns) || privateColumns < blockRows) {
-    refuse('the cache must hold at least one block', { privateColumns, blockRows });
+  if (!Number.isInteger(privateTokens) || privateTokens < blockRows) {
+    refuse('the cache must hold at least one block', { privateTokens, blockRows });
   }
-  if (privateColumns > columns / 2)
-    refuse('the cache wants more than half of the columns', { privateColumns, columns });
+  const privateColumns = Math.min(privateTokens, columns / 2);
+  const privateGroups = Math.ceil(privateTokens / privateColumns);
+  if (privateGroups > pairs)
+    refuse('the cache wants more than half of the key places', {
+      privateTokens,
+      room: privateColumns * pairs,
+    });
   return {
     slots,
     blockRows,
@@ -84,6 +95,8 @@ export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout 
     pairs,
     columns,
     privateColumns,
+    privateGroups,
+    privateCapacity: privateTokens,
     publicCapacity: (columns - privateColumns) * pairs,
     downDiagonals: Math.max(1, (width * innerWidth) / features),
   };
@@ -103,6 +116,11 @@ export function columnStride(l: Layout): number {
 }
 export function quarterStride(l: Layout): number {
   return l.slots / 4;
+}
+
+/** Column, and group or pair index, of encrypted key number n. */
+export function privatePlace(l: Layout, n: number): { group: number; column: number } {
+  return { group: Math.floor(n / l.privateColumns), column: n % l.privateColumns };
 }
 
 /** Column and pair index of public key number n. */

@@ -68,7 +68,7 @@ export interface PlanOptions {
   readonly bottomLevel?: number;
   /** Encrypted tokens processed in one pass, a power of two; what fits when absent (at most 16). */
   readonly blockRows?: number;
-  /** Encrypted positions a conversation can have; half of the columns when absent. */
+  /** Encrypted positions a conversation can have; half of the columns, or a block and an answer, when absent. */
   readonly privateTokens?: number;
   /** Public positions, BOS included, that must fit. 1 when absent. */
   readonly publicTokens?: number;
@@ -94,22 +94,39 @@ const errorLimits: Readonly<LayerPolynomials['errors']> = {
   silu: 0.02,
 };
 
+/** Room that a full first block leaves for the answer. */
+const ANSWER_ROWS = 8;
+
+/** From this many rows on, a block without groups of columns is better than a wider one with them. */
+const PLAIN_ROWS = 8;
+
+/** Numbers of rows to try; the first that fits is taken. */
+function blockSizes(options: PlanOptions): { blockRows: number; grouped: boolean }[] {
+  if (options.blockRows !== undefined) return [{ blockRows: options.blockRows, grouped: true }];
+  const sizes = [16, 8, 4, 2, 1];
+  return [
+    ...sizes.filter((rows) => rows >= PLAIN_ROWS).map((blockRows) => ({ blockRows, grouped: false })),
+    ...sizes.map((blockRows) => ({ blockRows, grouped: true })),
+  ];
+}
+
+/**
+ * As many rows a block as leave room for an answer. Half of the key columns are for private positions; where those are too few even
+ * for narrow blocks (wide models), they come in as many groups as are needed.
+ */
 function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
   const { slots, publicTokens = 1 } = options;
-  const sizes = options.blockRows === undefined ? [16, 8, 4, 2, 1] : [options.blockRows];
   let problem: unknown;
-  for (const blockRows of sizes) {
+  for (const { blockRows, grouped } of blockSizes(options)) {
     try {
-      const columns = makeLayout(model.config, { slots, blockRows, privateColumns: blockRows }).columns;
-      const privateColumns = options.privateTokens ?? columns / 2;
-      // Room for at least two blocks is worth more than a wider block.
-      if (options.blockRows === undefined && options.privateTokens === undefined && columns < 4 * blockRows)
-        continue;
-      const layout = makeLayout(model.config, { slots, blockRows, privateColumns });
+      const { columns } = makeLayout(model.config, { slots, blockRows, privateTokens: blockRows });
+      const privateTokens = options.privateTokens ?? Math.max(columns / 2, blockRows + ANSWER_ROWS);
+      if (!grouped && privateTokens > columns / 2) continue;
+      const layout = makeLayout(model.config, { slots, blockRows, privateTokens });
       if (publicTokens > layout.publicCapacity) {
         throw new SottoError('The public part of the prompt does not fit beside the private part.', {
           code: 'PLAN_WINDOW_EXCEEDED',
-          facts: { publicTokens, capacity: layout.publicCapacity, privateTokens: privateColumns, blockRows },
+          facts: { publicTokens, capacity: layout.publicCapacity, privateTokens, blockRows },
           fix: 'Shorten the prompt, reserve fewer private tokens, or use fewer rows a block.',
         });
       }
@@ -217,7 +234,7 @@ export async function makePlan(
       inputLevel: topLevel,
       inputScale: polynomials[0]!.attentionNorm.streamScale,
       outputScale: 1 / calibration.finalResidual,
-      privateCapacity: layout.privateColumns,
+      privateCapacity: layout.privateCapacity,
       publicCapacity: layout.publicCapacity,
       knownTokens: calibration.knownTokens,
     },

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { SottoError, sha256, toHex } from '@sotto/base';
+import { sha256, toHex } from '@sotto/base';
 import { bootstrapKeyList } from '@sotto/he/bootstrap';
 import {
   createParameters,
@@ -19,7 +19,6 @@ import { calibrate } from './calibrate.js';
 import { type Calibration, readCalibration, writeCalibration } from './calibration.js';
 import { findCalibration, keepCalibration } from './calibration-store.js';
 import { embeddedCalibration } from './embedded.js';
-import { makeLayout } from './layout.js';
 import { makePlan, type Plan } from './plan.js';
 
 /** What client and server must agree on before they can talk; each builds the rest for itself. */
@@ -79,30 +78,6 @@ export async function calibrationOf(model: LlamaModel, onMeasure?: () => void): 
   return measured;
 }
 
-/** Room that a full first block leaves for the answer. */
-const ANSWER_ROWS = 8;
-
-/** As many rows a block as leave room for an answer; half of the key columns are for private positions. */
-async function planFor(model: LlamaModel, calibration: Calibration, params: Parameters): Promise<Plan> {
-  const base = { slots: params.maxSlots, topLevel: params.freshLevel, bottomLevel: params.bottomLevel };
-  let problem: unknown;
-  for (const blockRows of [16, 8, 4, 2, 1]) {
-    try {
-      const { columns } = makeLayout(model.config, {
-        slots: base.slots,
-        blockRows,
-        privateColumns: blockRows,
-      });
-      if (columns / 2 < blockRows + ANSWER_ROWS) continue;
-      return await makePlan(model, calibration, { ...base, blockRows, privateTokens: columns / 2 });
-    } catch (error) {
-      if (!SottoError.is(error) || error.code !== 'PLAN_LAYOUT_IMPOSSIBLE') throw error;
-      problem ??= error;
-    }
-  }
-  throw problem;
-}
-
 /**
  * The keys of a plan, then those of bootstrapping. All rotation keys of the plan serve up to one level, because the rotations
  * of a linear map must share one key-switching plan.
@@ -141,7 +116,11 @@ function galoisOf(rotation: number, n: number): number {
 export async function makeSetup(model: LlamaModel, request: SetupRequest): Promise<SessionSetup> {
   const parameters = createParameters(literalOf(request));
   const calibration = await calibrationOf(model);
-  const plan = await planFor(model, calibration, parameters);
+  const plan = await makePlan(model, calibration, {
+    slots: parameters.maxSlots,
+    topLevel: parameters.freshLevel,
+    bottomLevel: parameters.bottomLevel,
+  });
   const keys = keysOf(plan, parameters);
   const agreed = JSON.stringify([plan, keys.map(({ name }) => name)]);
   return { parameters, calibration, plan, planDigest: toHex(sha256(new TextEncoder().encode(agreed))), keys };

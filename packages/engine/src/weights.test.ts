@@ -8,29 +8,29 @@ import { tinyTestModel } from './tiny-model.js';
 import { attentionInput, attentionOutput, feedForwardInput, feedForwardOutput, kinds } from './weights.js';
 
 const shapes = [
-  { name: 'powers of two', shape: {}, slots: 512, blockRows: 4, privateColumns: 8 },
-  { name: 'one row', shape: {}, slots: 256, blockRows: 1, privateColumns: 4 },
-  { name: 'many replicas', shape: {}, slots: 4096, blockRows: 2, privateColumns: 8 },
+  { name: 'powers of two', shape: {}, slots: 512, blockRows: 4, privateTokens: 8 },
+  { name: 'one row', shape: {}, slots: 256, blockRows: 1, privateTokens: 4 },
+  { name: 'many replicas', shape: {}, slots: 4096, blockRows: 2, privateTokens: 8 },
   {
     name: 'nothing a power of two',
     shape: { dim: 18, headCount: 3, kvHeadCount: 3, hiddenDim: 27 },
     slots: 2048,
     blockRows: 8,
-    privateColumns: 8,
+    privateTokens: 8,
   },
   {
     name: 'grouped heads',
     shape: { dim: 16, headCount: 4, kvHeadCount: 2, hiddenDim: 40 },
     slots: 1024,
     blockRows: 4,
-    privateColumns: 8,
+    privateTokens: 8,
   },
 ];
 
-describe.each(shapes)('products in the layout: $name', ({ shape, slots, blockRows, privateColumns }) => {
+describe.each(shapes)('products in the layout: $name', ({ shape, slots, blockRows, privateTokens }) => {
   const { model, calibration } = tinyTestModel(3, shape);
   const { config } = model;
-  const l = makeLayout(config, { slots, blockRows, privateColumns });
+  const l = makeLayout(config, { slots, blockRows, privateTokens });
   const p = makePolynomials(calibration, config, defaultDegrees)[0]!;
   const w = model.layers[0]!;
   const ev = createCleartextEvaluator({ slots, levels: 3, logScale: 40 });
@@ -138,11 +138,11 @@ describe.each(shapes)('products in the layout: $name', ({ shape, slots, blockRow
 
 test('shapes that do not fit are refused', () => {
   const { model } = tinyTestModel(3);
-  const refused = (options: { slots: number; blockRows: number; privateColumns: number }) =>
+  const refused = (options: { slots: number; blockRows: number; privateTokens: number }) =>
     expect(() => makeLayout(model.config, options)).toThrow(/PLAN_LAYOUT_IMPOSSIBLE/);
-  refused({ slots: 32, blockRows: 4, privateColumns: 4 });
-  refused({ slots: 1000, blockRows: 4, privateColumns: 4 });
-  refused({ slots: 1024, blockRows: 3, privateColumns: 4 });
-  refused({ slots: 1024, blockRows: 4, privateColumns: 2 });
-  refused({ slots: 1024, blockRows: 4, privateColumns: 40 });
+  refused({ slots: 32, blockRows: 4, privateTokens: 4 });
+  refused({ slots: 1000, blockRows: 4, privateTokens: 4 });
+  refused({ slots: 1024, blockRows: 3, privateTokens: 4 });
+  refused({ slots: 1024, blockRows: 4, privateTokens: 2 });
+  refused({ slots: 1024, blockRows: 4, privateTokens: 80 });
 });

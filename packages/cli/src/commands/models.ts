@@ -28,7 +28,7 @@ interface Found {
 function largestBlock(config: LlamaConfig, { logN }: ParametersLiteral): number {
   for (const blockRows of [16, 8, 4, 2, 1]) {
     try {
-      makeLayout(config, { slots: 2 ** (logN - 1), blockRows, privateColumns: blockRows });
+      makeLayout(config, { slots: 2 ** (logN - 1), blockRows, privateTokens: blockRows });
       return blockRows;
     } catch (error) {
       if (!SottoError.is(error) || error.code !== 'PLAN_LAYOUT_IMPOSSIBLE') throw error;
