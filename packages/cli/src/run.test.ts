@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from './exit-codes.js';
@@ -20,7 +23,7 @@ async function sotto(...args: string[]) {
   return { code, out, err };
 }
 
-const names = ['demo', 'serve', 'ask', 'keys', 'plan', 'run', 'models', 'doctor'];
+const names = ['demo', 'serve', 'ask', 'keys', 'plan', 'trace', 'run', 'models', 'doctor'];
 
 describe('help', () => {
   it('lists the commands', async () => {
@@ -161,4 +164,34 @@ describe('the clear model', () => {
       },
     ]);
   });
+});
+
+describe('trace', () => {
+  it('tells the bits of every step and plots them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sotto-trace-'));
+    try {
+      const svg = join(folder, 'bits.svg');
+      const args = [
+        '--params',
+        'insecure-toy',
+        '--refresh',
+        'client',
+        '--tokens',
+        '1',
+        '--svg',
+        svg,
+        '--json',
+      ];
+      const { code, out } = await sotto('trace', ...args);
+      expect(code).toBe(0);
+      const report = JSON.parse(out) as { steps: { name: string; bits: number }[]; first: unknown };
+      expect(report.first).toBeNull();
+      expect(report.steps.length).toBeGreaterThan(60);
+      expect((await readFile(svg, 'utf8')).match(/<polyline/g)).toHaveLength(3);
+      const unwritable = await sotto('trace', ...args.slice(0, 6), '--svg', join(folder, 'no', 'x.svg'));
+      expect(unwritable.code).toBe(3);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  }, 60_000);
 });

@@ -32,3 +32,13 @@ export { type PublicContext, prefillPublic } from './public-context.js';
 export { type CutName, chooseCuts, cutNames, layerDepths } from './schedule.js';
 export { calibrationOf, makeSetup, type SessionSetup, type SetupKey, type SetupRequest } from './setup.js';
 export { tinyTestModel } from './tiny-model.js';
+export { bitsOf, PrecisionTrace, type TracedStep, type TraceLine } from './trace.js';
+export {
+  cleartextTraceScheme,
+  type TracedPass,
+  type TracedScheme,
+  type TraceReport,
+  type TraceTask,
+  tracePass,
+  traceReport,
+} from './trace-run.js';

@@ -1,0 +1,368 @@
+import type { SlotVector } from '@sotto/he/scheme';
+import { headDimOf, kvDimOf, type LlamaModel, meanSquare, rmsNorm, ropeAngle, silu } from '@sotto/model';
+import type { LayerCalibration } from './calibration.js';
+import { attentionSlot, innerOf, type Layout } from './layout.js';
+import type { Degrees, LayerPolynomials, NormPolynomial } from './polynomials.js';
+import { type PublicContext, publicSlot } from './public-context.js';
+
+/** What a step of a layer should give, computed in float64 from the decrypted values that went into it. */
+export interface Ideal {
+  /** Slots that are compared; those of the rows in use. */
+  readonly slots: Int32Array;
+  readonly re: Float64Array;
+  /** Null where only real parts are compared. */
+  readonly im: Float64Array | null;
+  /** Error that the step's polynomials may have at each slot. */
+  readonly allowed: Float64Array;
+  /** How far the argument of the step's polynomials goes, 1 being the end of the window; 0 without a polynomial. */
+  readonly window: number;
+  /** Beyond this argument the polynomial grows out of hand. */
+  readonly windowLimit: number;
+}
+
+/** The place of a block in its conversation. */
+export interface IdealPlace {
+  readonly start: number;
+  readonly rows: number;
+  /** Column of the first row. */
+  readonly firstColumn: number;
+  readonly context: PublicContext;
+}
+
+/** Keys (after RoPE) and values of the private rows of one layer so far. */
+export interface IdealRows {
+  readonly keys: Float64Array[];
+  readonly values: Float64Array[];
+}
+
+export interface IdealScope {
+  readonly model: LlamaModel;
+  readonly layout: Layout;
+  readonly index: number;
+  readonly calibration: LayerCalibration;
+  readonly polynomials: LayerPolynomials;
+  readonly degrees: Degrees;
+  readonly place: IdealPlace;
+  /** The layer's rows; {@link idealScore} appends to them. */
+  readonly past: IdealRows;
+  readonly nextStreamScale: number;
+}
+
+/** A polynomial of this degree has at most 1.6 times its size so far beyond its window. */
+const limitOf = (coefficients: readonly number[]): number => 1 + 0.5 / (coefficients.length - 1) ** 2;
+
+class Builder {
+  readonly #slots: number[] = [];
+  readonly #re: number[] = [];
+  readonly #im: number[] = [];
+  readonly #allowed: number[] = [];
+  window = 0;
+
+  add(slot: number, re: number, allowed = 0, im = 0): void {
+    this.#slots.push(slot);
+    this.#re.push(re);
+    this.#im.push(im);
+    this.#allowed.push(allowed);
+  }
+
+  /** An argument of a polynomial; `oneSided` where only its upper end is dangerous. */
+  reach(argument: number, oneSided = false): void {
+    const distance = oneSided ? argument : Math.abs(argument);
+    this.window = Math.max(this.window, Number.isNaN(distance) ? Number.POSITIVE_INFINITY : distance);
+  }
+
+  finish(complex = false, windowLimit = 1): Ideal {
+    return {
+      slots: Int32Array.from(this.#slots),
+      re: Float64Array.from(this.#re),
+      im: complex ? Float64Array.from(this.#im) : null,
+      allowed: Float64Array.from(this.#allowed),
+      window: this.window,
+      windowLimit,
+    };
+  }
+}
+
+const at = (values: Float64Array, slot: number): number => values[slot & (values.length - 1)]!;
+
+function product(w: Float32Array, x: Float64Array, outputs: number): Float64Array {
+  const out = new Float64Array(outputs);
+  for (let i = 0; i < outputs; i++) {
+    let sum = 0;
+    for (let j = 0; j < x.length; j++) sum += w[i * x.length + j]! * x[j]!;
+    out[i] = sum;
+  }
+  return out;
+}
+
+function rotated(x: Float64Array, position: number, headDim: number, base: number): Float64Array {
+  const out = new Float64Array(x.length);
+  for (let i = 0; i < x.length; i += 2) {
+    const angle = ropeAngle(position, (i % headDim) / 2, headDim, base);
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+    out[i] = x[i]! * cos - x[i + 1]! * sin;
+    out[i + 1] = x[i]! * sin + x[i + 1]! * cos;
+  }
+  return out;
+}
+
+/** Rows of the residual stream from slots. */
+export function streamRows(s: IdealScope, values: SlotVector, streamScale: number): Float64Array[] {
+  const { layout, model, place } = s;
+  return Array.from({ length: place.rows }, (_, row) =>
+    Float64Array.from(
+      { length: model.config.dim },
+      (_, f) => at(values.re, f * layout.blockRows + row) / streamScale,
+    ),
+  );
+}
+
+/** Slots of rows of the residual stream, in every repetition. */
+function addStream(
+  b: Builder,
+  s: IdealScope,
+  rows: readonly Float64Array[],
+  allowed: readonly Float64Array[] | null,
+  streamScale: number,
+): void {
+  const { layout, model } = s;
+  for (let feature = 0; feature < layout.features; feature++) {
+    const f = feature % layout.width;
+    rows.forEach((row, r) => {
+      const inside = f < model.config.dim;
+      const slot = feature * layout.blockRows + r;
+      const error = inside && allowed ? allowed[r]![f]! * streamScale : 0;
+      b.add(slot, inside ? row[f]! * streamScale : 0, error);
+    });
+  }
+}
+
+/** The residual stream of the clear model, as a step should show it. */
+export function idealStream(s: IdealScope, rows: readonly Float64Array[], streamScale: number): Ideal {
+  const b = new Builder();
+  addStream(b, s, rows, null, streamScale);
+  return b.finish();
+}
+
+function normArgument(norm: NormPolynomial, x: Float64Array): number {
+  return meanSquare(x) * x.length * norm.streamScale ** 2 + norm.offset;
+}
+
+/** Scaled scores from the residual stream; appends the rows' keys and values to the layer's. */
+export function idealScore(s: IdealScope, xs: readonly Float64Array[]): Ideal {
+  const { model, layout: l, place, calibration: c, polynomials: p, index, past } = s;
+  const { config } = model;
+  const w = model.layers[index]!;
+  const headDim = headDimOf(config);
+  const group = config.headCount / config.kvHeadCount;
+  const b = new Builder();
+  const normalised = xs.map((x) => rmsNorm(x, w.attentionNorm, config.normEps));
+  const queries = normalised.map((x, r) => {
+    b.reach(normArgument(p.attentionNorm, xs[r]!));
+    const position = place.start + r;
+    past.keys.push(rotated(product(w.wk, x, kvDimOf(config)), position, headDim, config.ropeBase));
+    past.values.push(product(w.wv, x, kvDimOf(config)));
+    return rotated(product(w.wq, x, config.dim), position, headDim, config.ropeBase);
+  });
+  const error = p.errors.norm;
+  queries.forEach((query, row) => {
+    for (let head = 0; head < l.heads; head++) {
+      const visible = new Map<number, readonly [key: Float64Array, error: number]>();
+      if (head < config.headCount) {
+        place.context.cache.keys[index]!.forEach((key, n) => {
+          visible.set(publicSlot(l, n, head, row), [key, error]);
+        });
+        for (let column = 0; column <= place.firstColumn + row; column++)
+          visible.set(attentionSlot(l, 0, column, head, row), [past.keys[column]!, 2 * error]);
+      }
+      let linear = 0;
+      if (head < config.headCount)
+        for (let i = 0; i < config.dim; i++) linear += c.shift[head]![i]! * normalised[row]![i]!;
+      const constant = (c.offset[head] ?? 0) + (c.slope[head] ?? 0) * Math.log(place.start + row + 1);
+      for (let place = 0; place < l.columns * l.pairs; place++) {
+        const slot = (place * l.heads + head) * l.blockRows + row;
+        const key = visible.get(slot);
+        if (key === undefined) {
+          b.add(slot, -1);
+          continue;
+        }
+        const from = Math.floor(head / group) * headDim;
+        let dot = 0;
+        for (let i = 0; i < headDim; i++) dot += query[head * headDim + i]! * key[0][from + i]!;
+        dot /= 2 * Math.sqrt(headDim);
+        const z = dot - linear - constant;
+        const allowed = (key[1] * Math.abs(dot) + error * Math.abs(linear)) / p.scoreHalf;
+        b.add(slot, (z - p.scoreMiddle) / p.scoreHalf, allowed);
+      }
+    }
+  });
+  return b.finish(false, limitOf(p.attentionNorm.coefficients));
+}
+
+/** Calls back with every (slot, head, row) of the attention layout that counts for a row in use. */
+function eachScore(s: IdealScope, see: (slot: number) => void): void {
+  const { layout: l, place } = s;
+  for (let slot = 0; slot < l.slots; slot++) if (slot % l.blockRows < place.rows) see(slot);
+}
+
+const sumScaleOf = (c: LayerCalibration): number => 2 / (Math.exp(c.logSum[1]) - Math.exp(c.logSum[0]));
+
+/** Below the top of the window by this many nats the exponential is exact only absolutely. */
+const VISIBLE_NATS = 14;
+
+export function idealRoot(s: IdealScope, score: SlotVector): Ideal {
+  const { polynomials: p, degrees, calibration } = s;
+  const root = 2 ** degrees.squarings;
+  const f = (v: number): number =>
+    Math.exp((p.scoreMiddle + p.scoreHalf * v + Math.log(sumScaleOf(calibration))) / root);
+  const knee = f(1 - VISIBLE_NATS / p.scoreHalf);
+  const b = new Builder();
+  eachScore(s, (slot) => {
+    const v = at(score.re, slot);
+    b.reach(v);
+    b.add(slot, f(v), (p.errors.exp / root) * Math.max(f(v), knee));
+  });
+  return b.finish(false, limitOf(p.exp));
+}
+
+export function idealExponential(s: IdealScope, root: SlotVector): Ideal {
+  const b = new Builder();
+  eachScore(s, (slot) => {
+    b.add(slot, at(root.re, slot) ** (2 ** s.degrees.squarings));
+  });
+  return b.finish();
+}
+
+/** Sums over all keys, by head and row. */
+function keySums(s: IdealScope, values: SlotVector): Map<number, number> {
+  const { layout: l } = s;
+  const sums = new Map<number, number>();
+  const period = l.heads * l.blockRows;
+  eachScore(s, (slot) => {
+    sums.set(slot % period, (sums.get(slot % period) ?? 0) + at(values.re, slot));
+  });
+  return sums;
+}
+
+/** The exponentials over their sum; the first inverse is rough by design, so a large error is allowed. */
+export function idealNormalised(s: IdealScope, exponential: SlotVector): Ideal {
+  const { polynomials: p, layout: l, calibration } = s;
+  const sums = keySums(s, exponential);
+  const squareLow = Math.exp(calibration.logSquareSum[0]) * (1 - p.errors.inverse) ** 2;
+  const squareHigh = (1 + p.errors.inverse) ** 2;
+  // The squares are to add up to 1/2 of their window.
+  const factor = Math.sqrt(1 / (squareHigh - squareLow));
+  const b = new Builder();
+  eachScore(s, (slot) => {
+    const head = Math.floor(slot / l.blockRows) % l.heads;
+    if (head >= s.model.config.headCount) return;
+    const sum = sums.get(slot % (l.heads * l.blockRows))!;
+    b.reach(sum + p.sumOffset, true);
+    const value = (factor * at(exponential.re, slot)) / sum;
+    b.add(slot, value, Math.abs(value) * p.errors.inverse);
+  });
+  return b.finish(false, limitOf(p.inverse));
+}
+
+export function idealWeights(s: IdealScope, normalised: SlotVector): Ideal {
+  const b = new Builder();
+  eachScore(s, (slot) => b.add(slot, at(normalised.re, slot) ** 2));
+  return b.finish();
+}
+
+/** The residual stream after attention, from the weights (not yet divided by their sum) and the stream before. */
+export function idealMiddle(s: IdealScope, weights: SlotVector, xs: readonly Float64Array[]): Ideal {
+  const { model, layout: l, place, polynomials: p, index, past } = s;
+  const { config } = model;
+  const headDim = headDimOf(config);
+  const group = config.headCount / config.kvHeadCount;
+  const sums = keySums(s, weights);
+  const b = new Builder();
+  const allowed: Float64Array[] = [];
+  const rows = xs.map((x, row) => {
+    const heads = new Float64Array(config.dim);
+    for (let head = 0; head < config.headCount; head++) {
+      const sum = sums.get(head * l.blockRows + row)!;
+      b.reach(2 * sum + p.squareSumOffset, true);
+      const from = Math.floor(head / group) * headDim;
+      const take = (slot: number, value: Float64Array): void => {
+        const weight = at(weights.re, slot) / sum;
+        for (let i = 0; i < headDim; i++) heads[head * headDim + i]! += weight * value[from + i]!;
+      };
+      place.context.cache.values[index]!.forEach((value, n) => {
+        take(publicSlot(l, n, head, row), value);
+      });
+      for (let column = 0; column <= place.firstColumn + row; column++)
+        take(attentionSlot(l, 0, column, head, row), past.values[column]!);
+    }
+    const w = model.layers[index]!.wo;
+    const delta = product(w, heads, config.dim);
+    const error = p.errors.lastInverse + p.errors.norm;
+    // The heads' errors are alike in size and independent in sign: their norm stands for each feature.
+    const norm = Math.sqrt(meanSquare(delta));
+    allowed.push(delta.map((value) => error * Math.max(Math.abs(value), norm)));
+    return delta.map((value, i) => value + x[i]!);
+  });
+  addStream(b, s, rows, allowed, p.feedForwardNorm.streamScale);
+  return b.finish(false, limitOf(p.lastInverse));
+}
+
+/** Half of gate + i up from the residual stream in the middle of the layer. */
+export function idealGate(s: IdealScope, xs: readonly Float64Array[]): Ideal {
+  const { model, layout: l, polynomials: p, index } = s;
+  const { config } = model;
+  const w = model.layers[index]!;
+  const b = new Builder();
+  xs.forEach((x, row) => {
+    b.reach(normArgument(p.feedForwardNorm, x));
+    const normalised = rmsNorm(x, w.feedForwardNorm, config.normEps);
+    const gates = product(w.w1, normalised, config.hiddenDim);
+    const ups = product(w.w3, normalised, config.hiddenDim);
+    for (let feature = 0; feature < l.features; feature++) {
+      const inner = innerOf(l, feature);
+      const gate = (gates[inner] ?? 0) / (2 * p.gateScale);
+      const up = (ups[inner] ?? 0) / (2 * p.upScale);
+      b.add(feature * l.blockRows + row, gate, p.errors.norm * Math.hypot(gate, up), up);
+    }
+  });
+  return b.finish(true, limitOf(p.feedForwardNorm.coefficients));
+}
+
+/** In the outer half of its window SiLU is allowed more than in the inner one, by the weight of its fit. */
+const outerSilu = (v: number): number => Math.max(1, (0.1 + v * v) / 0.35);
+
+export function idealSilu(s: IdealScope, gate: SlotVector): Ideal {
+  const { polynomials: p } = s;
+  const b = new Builder();
+  eachScore(s, (slot) => {
+    const v = 2 * at(gate.re, slot);
+    b.reach(v);
+    b.add(slot, silu(v * p.gateScale) / p.gateScale, (p.errors.silu / p.gateScale) * outerSilu(v));
+  });
+  return b.finish(false, limitOf(p.silu));
+}
+
+/** The residual stream after the layer, from SiLU, up and the stream before the feed-forward half. */
+export function idealEnd(
+  s: IdealScope,
+  active: SlotVector,
+  up: Float64Array,
+  xs: readonly Float64Array[],
+): Ideal {
+  const { model, layout: l, polynomials: p, index } = s;
+  const { config } = model;
+  const b = new Builder();
+  const rows = xs.map((x, row) => {
+    const inner = new Float64Array(config.hiddenDim);
+    for (let feature = 0; feature < l.features; feature++) {
+      const i = innerOf(l, feature);
+      const slot = feature * l.blockRows + row;
+      // Each inner feature is there several times.
+      if (i < config.hiddenDim) inner[i] = at(active.re, slot) * p.gateScale * at(up, slot) * p.upScale;
+    }
+    const delta = product(model.layers[index]!.w2, inner, config.dim);
+    return delta.map((value, i) => value + x[i]!);
+  });
+  addStream(b, s, rows, null, s.nextStreamScale);
+  return b.finish();
+}
