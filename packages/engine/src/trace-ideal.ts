@@ -1,7 +1,7 @@
 import type { SlotVector } from '@sotto/he/scheme';
 import { headDimOf, kvDimOf, type LlamaModel, meanSquare, rmsNorm, ropeAngle, silu } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
-import { attentionSlot, innerOf, type Layout } from './layout.js';
+import { attentionSlot, innerOf, type Layout, privatePlace } from './layout.js';
 import type { Degrees, LayerPolynomials, NormPolynomial } from './polynomials.js';
 import { type PublicContext, publicSlot } from './public-context.js';
 
@@ -24,7 +24,7 @@ export interface Ideal {
 export interface IdealPlace {
   readonly start: number;
   readonly rows: number;
-  /** Column of the first row. */
+  /** Number of the first row's key. */
   readonly firstColumn: number;
   readonly context: PublicContext;
 }
@@ -106,6 +106,12 @@ function rotated(x: Float64Array, position: number, headDim: number, base: numbe
   return out;
 }
 
+/** Slot of the score of encrypted key n. */
+function privateSlot(l: Layout, n: number, head: number, row: number): number {
+  const { group, column } = privatePlace(l, n);
+  return attentionSlot(l, group, column, head, row);
+}
+
 /** Rows of the residual stream from slots. */
 export function streamRows(s: IdealScope, values: SlotVector, streamScale: number): Float64Array[] {
   const { layout, model, place } = s;
@@ -172,8 +178,8 @@ export function idealScore(s: IdealScope, xs: readonly Float64Array[]): Ideal {
         place.context.cache.keys[index]!.forEach((key, n) => {
           visible.set(publicSlot(l, n, head, row), [key, error]);
         });
-        for (let column = 0; column <= place.firstColumn + row; column++)
-          visible.set(attentionSlot(l, 0, column, head, row), [past.keys[column]!, 2 * error]);
+        for (let n = 0; n <= place.firstColumn + row; n++)
+          visible.set(privateSlot(l, n, head, row), [past.keys[n]!, 2 * error]);
       }
       let linear = 0;
       if (head < config.headCount)
@@ -292,8 +298,7 @@ export function idealMiddle(s: IdealScope, weights: SlotVector, xs: readonly Flo
       place.context.cache.values[index]!.forEach((value, n) => {
         take(publicSlot(l, n, head, row), value);
       });
-      for (let column = 0; column <= place.firstColumn + row; column++)
-        take(attentionSlot(l, 0, column, head, row), past.values[column]!);
+      for (let n = 0; n <= place.firstColumn + row; n++) take(privateSlot(l, n, head, row), past.values[n]!);
     }
     const w = model.layers[index]!.wo;
     const delta = product(w, heads, config.dim);

@@ -87,6 +87,25 @@ test('a sound pass has the forecast bits at every step', async () => {
   expect(report.pass.logitsRmsError).toBeLessThan(0.01);
 });
 
+test('a model whose cache lies in groups of columns is as forecast too', async () => {
+  const wide = tinyTestModel(3, { dim: 40, headCount: 5, kvHeadCount: 1, hiddenDim: 100, layerCount: 1 });
+  const small = createParameters(insecureClient(10, 12));
+  const its = await makePlan(wide.model, wide.calibration, {
+    ...options,
+    slots: small.maxSlots,
+    topLevel: small.freshLevel,
+    privateTokens: 8,
+  });
+  expect(its.layout.privateGroups).toBeGreaterThan(1);
+  const report = await traceReport(
+    { ...wide, plan: its, publicTokens: [1, 5], privateTokens: [4, 9, 11, 3, 8, 6] },
+    cleartextTraceScheme(small, { seed: 5 }),
+    small,
+  );
+  expect(firstOf(report)).toBeNull();
+  expect(report.pass.logitsRmsError).toBeLessThan(0.02);
+});
+
 describe('a defect is named by the step that makes it', () => {
   const guards: [string, Calibration, string][] = [
     ['of the gate', changed(1, { gate: calibration.layers[1]!.gate / 4 }), 'layer 1 silu, window'],
