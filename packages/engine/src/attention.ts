@@ -1,6 +1,7 @@
 import { sumSlots } from '@sotto/he/circuits';
 import type { SlotVector } from '@sotto/he/scheme';
 import {
+  type BlockPlace,
   causalMask,
   groupsInUse,
   kindMask,
@@ -12,14 +13,22 @@ import {
 } from './block.js';
 import type { CacheLayer } from './kv-cache.js';
 import type { LayerScope } from './layer.js';
-import { columnStride, pairStride, quarterStride } from './layout.js';
+import { columnStride, pairStride, publicPages, quarterStride } from './layout.js';
 import type { LinearMap } from './linear-map.js';
 import { rowNorm } from './norm.js';
 import { publicScores, publicValues } from './public-context.js';
 import { attentionInput, attentionOutput, kinds, routingSteps } from './weights.js';
 
-/** Result of {@link scores}: scaled scores, and this layer's cache with the block appended. */
-export type Scores<C> = { score: C } & CacheLayer<C>;
+/** Result of {@link project}: what the block asks for, and what it appends to the cache. */
+export interface Projections<C> {
+  readonly query: C;
+  readonly shift: C;
+  /** Scaled row norms, keys and values of the block's rows, before they go to their places. */
+  readonly row: C;
+  readonly routed: C;
+  /** The cache with the block appended. */
+  readonly cache: CacheLayer<C>;
+}
 
 type Routed = 'query' | 'shift' | 'keyValue';
 
@@ -44,23 +53,80 @@ function halfVisible<C extends object>(s: LayerScope<C>, a: C, group: number, ha
   return m.ev.mulPlainNew(a, plains.factor(`${block.id}/causal-${half}/${group}`, build, m.level(a)));
 }
 
-/** Rows of the block to other places, broadcast over the rows. 1 level. */
+/** Rows of a block to other places, broadcast over the rows. 1 level. */
 function spreadRows<C extends object>(s: LayerScope<C>, a: C, map: LinearMap): C {
   const { m, layout, plains } = s;
   const moved = m.map(a, (level) => plains.map(map, level));
   return sumSlots(m.ev, moved, layout.blockRows, -1);
 }
 
-/** The groups of keys and values so far and those of the block. 1 level. */
-function appendKeyValues<C extends object>(s: LayerScope<C>, fresh: C): C[] {
-  const { m, layout, block, model } = s;
-  return Array.from({ length: groupsInUse(layout, block) }, (_, group) => {
-    const old = s.past?.keyValues[group];
-    const map = spreadKeyValues(layout, model.config, block, group);
+/** The groups of keys and values so far and those of a block's rows. 1 level. */
+function appendKeyValues<C extends object>(
+  s: LayerScope<C>,
+  past: CacheLayer<C> | null,
+  rows: C,
+  place: BlockPlace,
+): C[] {
+  const { m, layout, model } = s;
+  return Array.from({ length: groupsInUse(layout, place) }, (_, group) => {
+    const old = past?.keyValues[group];
+    const map = spreadKeyValues(layout, model.config, place, group);
     if (map === null) return m.ev.copyNew(old!);
-    const moved = spreadRows(s, fresh, map);
+    const moved = spreadRows(s, rows, map);
     return old === undefined ? moved : m.add(old, moved);
   });
+}
+
+/** The norms so far and those of a block's rows. 1 level. */
+function appendNorms<C extends object>(
+  s: LayerScope<C>,
+  past: CacheLayer<C> | null,
+  rows: C,
+  place: BlockPlace,
+): C {
+  const moved = spreadRows(s, rows, spreadNorms(s.layout, place));
+  return past === null ? moved : s.m.add(past.norm, moved);
+}
+
+/** The past with what is kept of the block before, when other rows of it were dropped. */
+export function keepRows<C extends object>(s: LayerScope<C>): CacheLayer<C> | null {
+  const { past, kept } = s;
+  if (kept === null) return past;
+  const [norm, ...keyValues] = s.m.ev.scope(() => [
+    appendNorms(s, past, kept.row, kept.place),
+    ...appendKeyValues(s, past, kept.routed, kept.place),
+  ]);
+  return { norm: norm!, keyValues };
+}
+
+/** Queries, shifts, and the cache: that of {@link keepRows} with this block's keys, values and row norms. */
+export function project<C extends object>(
+  s: LayerScope<C>,
+  x: C,
+  before: CacheLayer<C> | null,
+): Projections<C> {
+  const { m, layout, block, plains, model, polynomials: p, calibration, index } = s;
+  const [query, shift, row, routed, norm, ...keyValues] = m.ev.scope(() => {
+    const input = attentionInput(model, layout, index, calibration, p);
+    const joint = m.map(x, (level) => plains.map(input, level));
+    const fresh = route(s, joint, 'keyValue');
+    const norms = rowNorm(m, layout, x, p.attentionNorm);
+    return [
+      route(s, joint, 'query'),
+      route(s, joint, 'shift'),
+      norms,
+      fresh,
+      appendNorms(s, before, norms, block),
+      ...appendKeyValues(s, before, fresh, block),
+    ];
+  });
+  return {
+    query: query!,
+    shift: shift!,
+    row: row!,
+    routed: routed!,
+    cache: { norm: norm!, keyValues },
+  };
 }
 
 /** Half the products of the queries with the visible private keys, each where the score of its key stands. 2 levels. */
@@ -90,42 +156,34 @@ function ownAverage<C extends object>(s: LayerScope<C>, weights: C, cache: Cache
 
 /**
  * Scaled scores v in [-1, 1] of every row with every visible key, public and private, from the residual stream; -1 at invisible
- * places. The row norm is multiplied in last, so its polynomial runs beside query, key and product.
+ * places: one ciphertext a page. The row norm is multiplied in last, so its polynomial runs beside query, key and product.
  */
-export function scores<C extends object>(s: LayerScope<C>, x: C): Scores<C> {
+export function scores<C extends object>(s: LayerScope<C>, projections: Projections<C>): C[] {
   const { m, layout, block, plains, model, polynomials: p, calibration, index } = s;
   const { ev } = m;
-  const [score, norm, ...keyValues] = ev.scope(() => {
-    const input = attentionInput(model, layout, index, calibration, p);
-    const joint = m.map(x, (level) => plains.map(input, level));
-    const query = route(s, joint, 'query');
-    const shift = route(s, joint, 'shift');
-    const keyValues = appendKeyValues(s, route(s, joint, 'keyValue'));
-    const row = rowNorm(m, layout, x, p.attentionNorm);
-    const ownNorm = spreadRows(s, row, spreadNorms(layout, block));
-    const norm = s.past === null ? ownNorm : m.add(s.past.norm, ownNorm);
-
-    const own = m.mul(m.mul(ownDots(s, query, keyValues), row), norm);
-
-    const context = publicScores(model, layout, s.context, index);
-    const open = m.map(query, (level) => plains.map(context, level));
-    // A plaintext is fetched where it is used: the cache may drop it when the next one comes.
-    const visible = plains.factor(
-      `${block.id}/visible`,
-      () => visibleMask(layout, model.config, block),
-      m.level(shift),
-    );
-    const rest = m.mul(m.add(open, ev.mulPlainNew(shift, visible)), row);
-
-    const both = m.twiceReal(m.add(own, rest));
-    const constants = plains.summand(
-      `${block.id}/constants/${index}`,
-      () => scoreConstants(layout, model.config, block, calibration, p),
-      m.level(both),
-    );
-    return [ev.addPlainNew(both, constants), norm, ...keyValues];
+  const { query, shift, row, cache } = projections;
+  const pages = Array.from({ length: publicPages(layout, s.context.length) }, (_, page) => page);
+  return ev.scope(() => {
+    const own = m.mul(m.mul(ownDots(s, query, cache.keyValues), row), cache.norm);
+    return pages.map((page) => {
+      const context = publicScores(model, layout, s.context, index, page);
+      const open = m.map(query, (level) => plains.map(context, level));
+      // A plaintext is fetched where it is used: the cache may drop it when the next one comes.
+      const visible = plains.factor(
+        `${block.id}/visible/${page}`,
+        () => visibleMask(layout, model.config, block, page),
+        m.level(shift),
+      );
+      const rest = m.mul(m.add(open, ev.mulPlainNew(shift, visible)), row);
+      const both = m.twiceReal(page === 0 ? m.add(own, rest) : rest);
+      const constants = plains.summand(
+        `${block.id}/constants/${index}/${page}`,
+        () => scoreConstants(layout, model.config, block, page, calibration, p),
+        m.level(both),
+      );
+      return ev.addPlainNew(both, constants);
+    });
   });
-  return { score: score!, norm: norm!, keyValues };
 }
 
 /** Root of the exponential: a polynomial of the scaled score. */
@@ -142,22 +200,25 @@ export function exponential<C extends object>(s: LayerScope<C>, root: C): C {
   });
 }
 
-/** Sum over all keys, in every column. */
-function sumKeys<C extends object>(s: LayerScope<C>, a: C): C {
-  return sumSlots(s.m.ev, a, s.layout.columns * s.layout.pairs, pairStride(s.layout));
+/** Sum over the keys of all pages, in every column. */
+function sumKeys<C extends object>(s: LayerScope<C>, pages: readonly C[]): C {
+  const { m, layout } = s;
+  const all = pages.reduce((sum, page) => m.add(sum, page));
+  return sumSlots(m.ev, all, layout.columns * layout.pairs, pairStride(layout));
 }
 
-/** u times a rough inverse of its sum. */
-export function normalise<C extends object>(s: LayerScope<C>, u: C): C {
+/** Each page of u times a rough inverse of the sum of all. */
+export function normalise<C extends object>(s: LayerScope<C>, pages: readonly C[]): C[] {
   const { m, polynomials: p } = s;
   return m.ev.scope(() => {
-    const sum = m.ev.addConstNew(sumKeys(s, u), p.sumOffset);
-    return m.mul(u, m.polynomial(sum, p.inverse));
+    const sum = m.ev.addConstNew(sumKeys(s, pages), p.sumOffset);
+    const inverse = m.polynomial(sum, p.inverse);
+    return pages.map((u) => m.mul(u, inverse));
   });
 }
 
 /** Divides the squares by their exact sum, averages the values and projects: what attention adds to the residual stream. */
-export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: CacheLayer<C>): C {
+export function attend<C extends object>(s: LayerScope<C>, weights: readonly C[], cache: CacheLayer<C>): C {
   const { m, layout, plains, model, polynomials: p, index } = s;
   const { ev } = m;
   return ev.scope(() => {
@@ -167,9 +228,13 @@ export function attend<C extends object>(s: LayerScope<C>, weights: C, cache: Ca
     // Newton: g (2 - s g) squares the relative error.
     const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
 
-    const own = ownAverage(s, weights, cache);
-    const context = publicValues(model, layout, s.context, index);
-    const open = m.map(weights, (level) => plains.map(context, level));
+    const own = ownAverage(s, weights[0]!, cache);
+    const open = weights
+      .map((ofPage, page) => {
+        const context = publicValues(model, layout, s.context, index, page);
+        return m.map(ofPage, (level) => plains.map(context, level));
+      })
+      .reduce((sum, ofPage) => m.add(sum, ofPage));
     const total = sumSlots(ev, m.add(ev.addNew(own, own), open), layout.columns, columnStride(layout));
     const average = m.mul(total, inverse);
 

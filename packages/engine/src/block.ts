@@ -1,10 +1,9 @@
 import type { SlotVector } from '@sotto/he/scheme';
 import { headDimOf, type LlamaConfig, ropeAngle } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
-import { attentionSlot, type Layout, privatePlace } from './layout.js';
+import { attentionSlot, type Layout, privatePlace, publicPlace } from './layout.js';
 import { type LinearMap, linearMap, VectorBuilder } from './linear-map.js';
 import type { LayerPolynomials } from './polynomials.js';
-import { publicSlot } from './public-context.js';
 import { kinds } from './weights.js';
 
 /** One block of encrypted rows and what it may attend to; positions are public. */
@@ -16,8 +15,8 @@ export interface BlockPlace {
   /** Rows in use, 1..blockRows; the rows after the last repeat it. */
   readonly rows: number;
   readonly publicLength: number;
-  /** Position of each encrypted key in order of its place, this block's own included; null for a dropped one. */
-  readonly columns: readonly (number | null)[];
+  /** Position of each encrypted key in order of its place, this block's own included. */
+  readonly columns: readonly number[];
   /** Number of this block's first key. */
   readonly firstColumn: number;
 }
@@ -26,7 +25,7 @@ const positionOf = (block: BlockPlace, row: number): number => block.start + Mat
 
 /** Groups of the cache that hold a key, this block's own included. */
 export function groupsInUse(l: Layout, block: BlockPlace): number {
-  return Math.ceil(block.columns.length / l.privateColumns);
+  return Math.ceil((block.firstColumn + block.rows) / l.privateColumns);
 }
 
 /** Calls back with every encrypted key that a row sees. */
@@ -39,25 +38,31 @@ function eachPrivate(
   for (let row = 0; row < l.blockRows; row++) {
     const position = positionOf(block, row);
     block.columns.forEach((key, n) => {
-      if (key === null || key > position) return;
+      if (key > position) return;
       for (let head = 0; head < config.headCount; head++) see(privatePlace(l, n), head, row);
     });
   }
 }
 
-/** Calls back with every slot at which a row has the score of a key that it sees, public or private. */
+/** Calls back with every slot of a page at which a row has the score of a key that it sees; private keys are on page 0. */
 function eachScore(
   l: Layout,
   config: LlamaConfig,
   block: BlockPlace,
+  page: number,
   see: (slot: number, head: number, row: number) => void,
 ): void {
-  eachPrivate(l, config, block, ({ group, column }, head, row) => {
-    see(attentionSlot(l, group, column, head, row), head, row);
-  });
-  for (let row = 0; row < l.blockRows; row++) {
-    for (let head = 0; head < config.headCount; head++) {
-      for (let n = 0; n < block.publicLength; n++) see(publicSlot(l, n, head, row), head, row);
+  if (page === 0) {
+    eachPrivate(l, config, block, ({ group, column }, head, row) => {
+      see(attentionSlot(l, group, column, head, row), head, row);
+    });
+  }
+  for (let n = 0; n < block.publicLength; n++) {
+    const place = publicPlace(l, n);
+    if (place.page !== page) continue;
+    for (let row = 0; row < l.blockRows; row++) {
+      for (let head = 0; head < config.headCount; head++)
+        see(attentionSlot(l, place.pair, place.column, head, row), head, row);
     }
   }
 }
@@ -81,10 +86,10 @@ export function causalMask(
   return mask.finish();
 }
 
-/** Half of one at the score of every visible key. */
-export function visibleMask(l: Layout, config: LlamaConfig, block: BlockPlace): SlotVector {
+/** Half of one at the score of every visible key of a page. */
+export function visibleMask(l: Layout, config: LlamaConfig, block: BlockPlace, page: number): SlotVector {
   const mask = new VectorBuilder(l.slots);
-  eachScore(l, config, block, (slot) => mask.set(slot, 0.5));
+  eachScore(l, config, block, page, (slot) => mask.set(slot, 0.5));
   return mask.finish();
 }
 
@@ -93,11 +98,12 @@ export function scoreConstants(
   l: Layout,
   config: LlamaConfig,
   block: BlockPlace,
+  page: number,
   calibration: LayerCalibration,
   p: LayerPolynomials,
 ): SlotVector {
   const constants = new Float64Array(l.slots).fill(-1);
-  eachScore(l, config, block, (slot, head, row) => {
+  eachScore(l, config, block, page, (slot, head, row) => {
     const logPosition = Math.log(positionOf(block, row) + 1);
     const shift = calibration.offset[head]! + calibration.slope[head]! * logPosition;
     constants[slot] = (-shift - p.scoreMiddle) / p.scoreHalf;

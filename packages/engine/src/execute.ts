@@ -4,11 +4,13 @@ import { KvCache, type LlamaModel } from '@sotto/model';
 import { Arithmetic } from './arithmetic.js';
 import type { BlockPlace } from './block.js';
 import type { Calibration } from './calibration.js';
-import { type CacheLayer, EncryptedKvCache } from './kv-cache.js';
+import { type CachedLayer, EncryptedKvCache, partsOf } from './kv-cache.js';
 import { type LayerScope, runLayer } from './layer.js';
+import { publicPages } from './layout.js';
 import { PlainCache } from './plain-cache.js';
 import type { Plan } from './plan.js';
-import { type PublicContext, prefillPublic } from './public-context.js';
+import { type PublicContext, prefillPublic, publicPrefix } from './public-context.js';
+import { cutNames, pageRefreshes } from './schedule.js';
 
 /** One prompt and its continuation: public part in the clear, private part in an encrypted cache. */
 export interface Conversation<C> {
@@ -35,8 +37,9 @@ export interface ForwardOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Steps that {@link EncryptedTransformer.forward} reports for each layer, refreshes aside. */
-const STEPS_PER_LAYER = 10;
+/** Steps that {@link EncryptedTransformer.forward} reports for each layer, refreshes aside, and for each further page of scores. */
+const STEPS_PER_LAYER = cutNames.length + 1;
+const STEPS_PER_PAGE = 5;
 
 /** A limb of 30 bits for every 30 bits of modulus: about 40 bits a level above 51. */
 const estimatedPlainBytes = (slots: number) => (level: number) =>
@@ -51,7 +54,7 @@ export class EncryptedTransformer<C extends object> {
   readonly #options: TransformerOptions<C>;
   readonly #arithmetic: Arithmetic<C>;
   #blocks = 0;
-  #contextId = '';
+  #context: PublicContext | undefined;
 
   /** @throws SottoError `PLAN_MISMATCH` when plan, model, evaluator and refresher do not belong together. */
   constructor(options: TransformerOptions<C>) {
@@ -87,20 +90,21 @@ export class EncryptedTransformer<C extends object> {
   }
 
   /**
-   * Runs the public tokens (BOS first) in the clear.
+   * Begins after public tokens (BOS first): runs them in the clear, or takes them as run before by {@link prefillPublic}.
    *
    * @throws SottoError `PLAN_WINDOW_EXCEEDED` when they do not fit, and those of {@link prefillPublic}.
    */
-  conversation(publicTokens: readonly number[]): Conversation<C> {
+  conversation(open: readonly number[] | PublicContext): Conversation<C> {
     const { model, plan } = this.#options;
-    const capacity = plan.layout.publicCapacity;
-    if (publicTokens.length > capacity) throw windowExceeded('public', publicTokens.length, capacity);
-    return this.#open(prefillPublic(model, publicTokens));
+    const capacity = plan.client.publicCapacity;
+    if (open.length > capacity) throw windowExceeded('public', open.length, capacity);
+    return this.#open('cache' in open ? open : prefillPublic(model, open));
   }
 
-  /** A conversation whose public keys have no values: for dry runs. */
-  dryConversation(): Conversation<C> {
-    return this.#open({ id: 'dry', length: 1, cache: new KvCache(this.#options.model.config.layerCount) });
+  /** A conversation whose `length` public keys have no values: for dry runs. */
+  dryConversation(length = 1): Conversation<C> {
+    const cache = new KvCache(this.#options.model.config.layerCount);
+    return this.#open({ id: `dry-${length}`, length, cache });
   }
 
   #open(context: PublicContext): Conversation<C> {
@@ -143,14 +147,15 @@ export class EncryptedTransformer<C extends object> {
       columns: [...talk.cache.columns, ...positions],
       firstColumn: talk.cache.columns.length,
     };
-    if (talk.context.id !== this.#contextId) {
-      this.plains.dropPrefix(`public/${this.#contextId}/`);
-      this.#contextId = talk.context.id;
-    }
+    const { kept } = talk.cache;
+    const keptPlace = kept === null ? null : { ...block, id: `${block.id}/kept`, ...kept };
+    this.#useContext(talk.context);
     const layerCount = model.config.layerCount;
-    const total = STEPS_PER_LAYER * layerCount + plan.refreshes;
+    const pages = publicPages(layout, talk.context.length);
+    const steps = STEPS_PER_LAYER + (pages - 1) * STEPS_PER_PAGE + pageRefreshes(plan, pages);
+    const total = steps * layerCount + plan.refreshes;
     const meter = new ProgressMeter('forward', total, 'operations', options.progress);
-    const layers: CacheLayer<C>[] = [];
+    const layers: CachedLayer<C>[] = [];
     let x = evaluator.copyNew(input);
     try {
       for (let index = 0; index < layerCount; index++) {
@@ -159,6 +164,7 @@ export class EncryptedTransformer<C extends object> {
           meter.advance(1, `layer ${index + 1}/${layerCount} ${name}`);
           trace?.({ layer: index, name, level: evaluator.levelOf(value), value });
         };
+        const { past, rows: keptRows } = talk.cache.layer(index);
         const scope: LayerScope<C> = {
           m: this.#arithmetic,
           layout,
@@ -170,7 +176,9 @@ export class EncryptedTransformer<C extends object> {
           index,
           block,
           context: talk.context,
-          past: talk.cache.layer(index),
+          past,
+          kept: keptRows === null ? null : { ...keptRows, place: keptPlace! },
+          droppable: rows > 1,
           nextStreamScale: plan.polynomials[index + 1]?.attentionNorm.streamScale ?? plan.client.outputScale,
           cuts: plan.cuts,
           normRide: plan.normRide,
@@ -194,14 +202,22 @@ export class EncryptedTransformer<C extends object> {
       }
     } catch (error) {
       evaluator.release(x);
-      for (const { keyValues, norm } of layers)
-        for (const part of [...keyValues, norm]) evaluator.release(part);
+      const old = talk.cache.parts();
+      for (const part of layers.flatMap(partsOf)) if (!old.has(part)) evaluator.release(part);
       throw error;
     } finally {
       this.plains.dropPrefix(`${block.id}/`);
     }
-    talk.cache.commit(layers, positions);
+    talk.cache.commit(layers, { start, rows, firstColumn: block.firstColumn });
     return x;
+  }
+
+  /** Plaintexts of the public part that was used before stay, but make room first. */
+  #useContext(context: PublicContext): void {
+    if (this.#context?.id === context.id) return;
+    if (this.#context !== undefined) this.plains.retire(publicPrefix(this.#context));
+    this.plains.revive(publicPrefix(context));
+    this.#context = context;
   }
 
   #checkSignal(signal: AbortSignal | undefined): void {

@@ -26,6 +26,7 @@ export {
   type OperationCosts,
   type Plan,
   type PlanOptions,
+  workOfBlock,
 } from './plan.js';
 export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomials.js';
 export { type PublicContext, prefillPublic } from './public-context.js';

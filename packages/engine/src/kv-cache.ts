@@ -12,12 +12,50 @@ export interface CacheLayer<C> {
   readonly norm: C;
 }
 
+/** Row norms, keys and values of a block, row by row: not yet at their places. */
+export interface BlockRows<C> {
+  readonly row: C;
+  readonly routed: C;
+}
+
+/** One layer with what is needed to drop rows of the last block again. */
+export interface CachedLayer<C> extends CacheLayer<C> {
+  /** The last block's rows, and the layer before it; null when that was the first. */
+  readonly last: (BlockRows<C> & { readonly before: CacheLayer<C> | null }) | null;
+}
+
+export const layerParts = <C>({ keyValues, norm }: CacheLayer<C>): C[] => [...keyValues, norm];
+
+/** Every ciphertext of a layer. */
+export function partsOf<C>(layer: CachedLayer<C>): C[] {
+  const { last } = layer;
+  if (last === null) return layerParts(layer);
+  const before = last.before === null ? [] : layerParts(last.before);
+  return [...layerParts(layer), ...before, last.row, last.routed];
+}
+
+/** What the next block finds of one layer. */
+export interface PastLayer<C> {
+  readonly past: CacheLayer<C> | null;
+  /** Rows of the last block, of which those that stay are not yet in `past`; null when all of it is, or all was dropped. */
+  readonly rows: BlockRows<C> | null;
+}
+
+/** The last block: its first position, its rows, and the number of its first key. */
+export interface LastBlock {
+  readonly start: number;
+  readonly rows: number;
+  readonly firstColumn: number;
+}
+
 /** The encrypted KV cache of one conversation: all private positions so far. */
 export class EncryptedKvCache<C> {
   readonly #ev: Evaluator<C>;
   readonly #capacity: number;
-  #layers: (CacheLayer<C> | null)[];
-  #columns: (number | null)[] = [];
+  #layers: (CachedLayer<C> | null)[];
+  #columns: number[] = [];
+  #last: LastBlock | null = null;
+  #dropped = 0;
 
   constructor(ev: Evaluator<C>, layerCount: number, capacity: number) {
     this.#ev = ev;
@@ -25,8 +63,8 @@ export class EncryptedKvCache<C> {
     this.#layers = Array.from({ length: layerCount }, () => null);
   }
 
-  /** Position of each encrypted key in order of its place; null for a dropped one. */
-  get columns(): readonly (number | null)[] {
+  /** Position of each encrypted key in order of its place. */
+  get columns(): readonly number[] {
     return this.#columns;
   }
 
@@ -37,50 +75,70 @@ export class EncryptedKvCache<C> {
 
   /** Positions that later rows can see. */
   get length(): number {
-    return this.#columns.filter((position) => position !== null).length;
+    return this.#columns.length;
   }
 
-  layer(index: number): CacheLayer<C> | null {
-    return this.#layers[index]!;
+  /** Rows that {@link drop} can still take away. */
+  get droppable(): number {
+    const keepsRows = this.#layers.some((layer) => layer !== null && layer.last !== null);
+    return this.#last === null || !keepsRows ? 0 : this.#last.rows - this.#dropped;
   }
 
-  /** Takes over the layers of a finished block (old contents included) and its columns. */
-  commit(layers: readonly CacheLayer<C>[], positions: readonly number[]): void {
-    this.#release();
+  /** The block whose first rows stay although later ones were dropped; null when it stays as it is. */
+  get kept(): LastBlock | null {
+    if (this.#last === null || this.#dropped === 0) return null;
+    return { ...this.#last, rows: this.#last.rows - this.#dropped };
+  }
+
+  layer(index: number): PastLayer<C> {
+    const layer = this.#layers[index] ?? null;
+    if (layer === null || this.#dropped === 0) return { past: layer, rows: null };
+    const last = layer.last!;
+    return { past: last.before, rows: this.#dropped < this.#last!.rows ? last : null };
+  }
+
+  /** Every ciphertext of the cache. */
+  parts(): Set<C> {
+    return new Set(this.#layers.flatMap((layer) => (layer === null ? [] : partsOf(layer))));
+  }
+
+  /** Takes over the layers after a block (old contents included) and the block's positions; frees what is not among them. */
+  commit(layers: readonly CachedLayer<C>[], block: LastBlock): void {
+    const kept = new Set(layers.flatMap(partsOf));
+    this.#release(kept);
     this.#layers = [...layers];
-    this.#columns.push(...positions);
+    for (let row = 0; row < block.rows; row++) this.#columns.push(block.start + row);
+    this.#last = block;
+    this.#dropped = 0;
   }
 
   /**
-   * Forgets the last `count` positions, e.g. drafted tokens that were not accepted. Their places stay occupied.
+   * Forgets the last `count` rows of the last block, e.g. drafted tokens that were not accepted; their places are free again.
    *
-   * @throws SottoError `KV_CACHE_UNDERFLOW`.
+   * @throws SottoError `KV_CACHE_UNDERFLOW` when the last block has fewer rows, or had only one.
    */
   drop(count: number): void {
-    if (!Number.isInteger(count) || count < 0 || count > this.length) {
-      throw new SottoError('There are fewer positions in the cache than are to be dropped.', {
+    if (count === 0) return;
+    if (!Number.isInteger(count) || count < 0 || count > this.droppable) {
+      throw new SottoError('There are fewer positions in the last block than are to be dropped.', {
         code: 'KV_CACHE_UNDERFLOW',
-        facts: { count, length: this.length },
-        fix: 'Drop at most what was appended.',
+        facts: { count, droppable: this.droppable },
+        fix: 'Drop at most what the last block appended.',
       });
     }
-    for (let column = this.#columns.length - 1; count > 0; column--) {
-      if (this.#columns[column] === null) continue;
-      this.#columns[column] = null;
-      count--;
-    }
+    this.#dropped += count;
+    this.#columns.length -= count;
   }
 
   dispose(): void {
-    this.#release();
+    this.#release(new Set());
     this.#columns = [];
+    this.#last = null;
+    this.#dropped = 0;
   }
 
-  #release(): void {
-    for (const layer of this.#layers) {
-      if (layer === null) continue;
-      for (const part of [...layer.keyValues, layer.norm]) this.#ev.release(part);
-    }
+  #release(except: ReadonlySet<C>): void {
+    for (const part of this.parts()) if (!except.has(part)) this.#ev.release(part);
     this.#layers = this.#layers.map(() => null);
   }
 }

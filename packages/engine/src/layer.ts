@@ -1,10 +1,10 @@
 import type { LlamaModel } from '@sotto/model';
 import type { Arithmetic } from './arithmetic.js';
-import { attend, exponential, exponentialRoot, normalise, scores } from './attention.js';
+import { attend, exponential, exponentialRoot, keepRows, normalise, project, scores } from './attention.js';
 import type { BlockPlace } from './block.js';
 import type { LayerCalibration } from './calibration.js';
 import { activate, down, gateAndUp } from './feed-forward.js';
-import type { CacheLayer } from './kv-cache.js';
+import { type BlockRows, type CachedLayer, type CacheLayer, layerParts, partsOf } from './kv-cache.js';
 import type { Layout } from './layout.js';
 import type { PlainCache } from './plain-cache.js';
 import type { Degrees, LayerPolynomials } from './polynomials.js';
@@ -23,8 +23,12 @@ export interface LayerScope<C extends object> {
   readonly index: number;
   readonly block: BlockPlace;
   readonly context: PublicContext;
-  /** The cache of earlier blocks. */
+  /** The cache of earlier blocks; without the last one when some of its rows were dropped. */
   readonly past: CacheLayer<C> | null;
+  /** The rows of the last block that stay, when others of it were dropped. */
+  readonly kept: (BlockRows<C> & { readonly place: BlockPlace }) | null;
+  /** Keep what is needed to drop rows of this block later. */
+  readonly droppable: boolean;
   /** Scale of the residual stream that leaves the layer. */
   readonly nextStreamScale: number;
   readonly cuts: readonly CutName[];
@@ -51,7 +55,7 @@ function residual<C extends object>(m: Arithmetic<C>, x: C, factor: number, besi
 export async function runLayer<C extends object>(
   s: LayerScope<C>,
   input: C,
-): Promise<{ x: C; cache: CacheLayer<C> }> {
+): Promise<{ x: C; cache: CachedLayer<C> }> {
   const { m, polynomials: p } = s;
   const { ev } = m;
   const held = new Set<C>();
@@ -70,26 +74,42 @@ export async function runLayer<C extends object>(
     free(fresh);
     return low;
   };
-  /** Refreshes two real values at once. */
-  const renewBoth = async (name: CutName, real: C, imaginary: C): Promise<{ real: C; imaginary: C }> => {
-    const packed = hold(ev.scope(() => m.pack(real, imaginary)));
-    free(real, imaginary);
-    const fresh = await renew(name, packed);
-    const parts = ev.scope(() => m.split(ev.mulConstNew(fresh, 0.5)));
-    free(fresh);
-    return { real: hold(parts.real), imaginary: hold(parts.imaginary) };
+  /**
+   * Refreshes real values, two in each ciphertext. The product that halves them is the one that lowers them, unless the stretch
+   * begins where a refresh ends.
+   */
+  const renewAll = async (name: CutName, values: readonly C[], start = s.startLevel(name)): Promise<C[]> => {
+    const renewed: C[] = [];
+    for (let i = 0; i < values.length; i += 2) {
+      const [real, imaginary] = [values[i]!, values[i + 1]];
+      if (imaginary === undefined) {
+        renewed.push(await renew(name, real));
+        break;
+      }
+      const packed = hold(ev.scope(() => m.pack(real, imaginary)));
+      free(real, imaginary);
+      const fresh = hold(await s.refresh(packed, name));
+      free(packed);
+      const parts = ev.scope(() => m.split(ev.mulConstNew(m.lower(fresh, start + 1), 0.5)));
+      free(fresh);
+      renewed.push(hold(parts.real), hold(parts.imaginary));
+    }
+    return renewed;
   };
   let cache: CacheLayer<C>;
-  /** A new state in place of an old one, refreshed if a cut is here. */
-  const advance = async (name: CutName, old: C, make: () => C): Promise<C> => {
-    const state = hold(ev.scope(make));
-    free(old);
-    s.see(name, state);
-    if (!s.cuts.includes(name)) return state;
-    if (s.normRide !== name) return renew(name, state);
-    const { real, imaginary } = await renewBoth(name, state, cache.norm);
-    cache = { ...cache, norm: imaginary };
-    return real;
+  /** New states in place of old ones, refreshed if a cut is here. */
+  const advance = async (name: CutName, old: readonly C[], make: () => C[]): Promise<C[]> => {
+    const states = ev.scope(make);
+    states.forEach(hold);
+    free(...old);
+    states.forEach((state, page) => {
+      s.see(page === 0 ? name : `${name} ${page + 1}`, state);
+    });
+    if (!s.cuts.includes(name)) return states;
+    if (s.normRide !== name) return renewAll(name, states);
+    const renewed = await renewAll(name, [...states, cache.norm]);
+    cache = { ...cache, norm: renewed.pop()! };
+    return renewed;
   };
   try {
     s.see('start', input);
@@ -97,39 +117,47 @@ export async function runLayer<C extends object>(
       s.index > 0
         ? await renew('start', input)
         : hold(ev.scope(() => ev.copyNew(m.lower(input, s.startLevel('start')))));
-    const { score, keyValues, norm } = scores(s, x);
-    cache = { keyValues: keyValues.map(hold), norm: hold(norm) };
-    let state: C = await advance('score', hold(score), () => ev.copyNew(score));
-    state = await advance('root', state, () => exponentialRoot(s, state));
-    state = await advance('exponential', state, () => exponential(s, state));
-    state = await advance('normalised', state, () => normalise(s, state));
-    state = await advance('weights', state, () => ev.squareNew(state));
+    const before = keepRows(s);
+    if (s.kept !== null && before !== null) for (const made of layerParts(before)) hold(made);
+    const projections = project(s, x, before);
+    const { query, shift, row, routed } = projections;
+    cache = projections.cache;
+    for (const made of [query, shift, row, routed, ...layerParts(cache)]) hold(made);
+    let pages = await advance('score', [], () => scores(s, projections));
+    free(query, shift);
+    if (!s.droppable) free(row, routed);
+    pages = await advance('root', pages, () => pages.map((page) => exponentialRoot(s, page)));
+    pages = await advance('exponential', pages, () => pages.map((page) => exponential(s, page)));
+    pages = await advance('normalised', pages, () => normalise(s, pages));
+    pages = await advance('weights', pages, () => pages.map((page) => ev.squareNew(page)));
     const ratio = p.feedForwardNorm.streamScale / p.attentionNorm.streamScale;
-    const middle = await advance('middle', state, () => {
-      const delta = attend(s, state, cache);
-      return m.add(delta, residual(m, x, ratio, delta));
-    });
+    const [middle] = (await advance('middle', pages, () => {
+      const delta = attend(s, pages, cache);
+      return [m.add(delta, residual(m, x, ratio, delta))];
+    })) as [C];
     free(x);
 
     const halves = hold(gateAndUp(s, middle));
     s.see('gate', halves);
-    state = s.cuts.includes('gate') ? await renew('gate', halves) : halves;
+    const state = s.cuts.includes('gate') ? await renew('gate', halves) : halves;
     const active = activate(s, state);
     free(state);
     let gate = hold(active.gate);
     let up = hold(active.up);
     s.see('silu', gate);
-    if (s.cuts.includes('silu')) ({ real: gate, imaginary: up } = await renewBoth('silu', gate, up));
+    if (s.cuts.includes('silu')) {
+      [gate, up] = (await renewAll('silu', [gate, up], s.startLevel('silu') - 1)) as [C, C];
+    }
     const last = s.nextStreamScale / p.feedForwardNorm.streamScale;
     const out = ev.scope(() => {
       const delta = down(s, gate, up);
       return m.add(delta, residual(m, middle, last, delta));
     });
-    for (const part of [...cache.keyValues, cache.norm]) held.delete(part);
     hold(out);
     s.see('end', out);
-    held.delete(out);
-    return { x: out, cache };
+    const result: CachedLayer<C> = { ...cache, last: s.droppable ? { before, row, routed } : null };
+    for (const part of [out, ...partsOf(result)]) held.delete(part);
+    return { x: out, cache: result };
   } finally {
     free(...held);
   }

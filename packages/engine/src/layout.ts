@@ -22,7 +22,8 @@ export interface LayoutOptions {
  * - attention: feature = (column * pairs + pair) * heads + head. The column is the highest digit: a sum over columns, or over all
  *   keys, wraps around the ring, needs no mask and arrives everywhere. Of an encrypted key all pairs are needed, so a ciphertext of
  *   the cache holds one a column: group g of `privateColumns` keys. Scores need one slot a key: those of group g stand at pair g of
- *   the columns below `privateColumns`; the other columns hold the score of one public key for each pair index;
+ *   the columns below `privateColumns`; every other (column, pair) is a place for the score of one public key. Public keys beyond
+ *   those go to further ciphertexts of scores, the *pages*, where every place is for a public key;
  * - kinds: while the query, key, shift and value of one product are together, column quarter 0, 1, 2, 3 holds them;
  * - cache: keys in the lower half of the columns, values in the upper half, so that both are spread by one map;
  * - feed-forward: a staircase of the inner features, see {@link innerOf}.
@@ -47,7 +48,7 @@ export interface Layout {
   readonly privateGroups: number;
   /** Encrypted positions that the KV cache can hold. */
   readonly privateCapacity: number;
-  /** Public keys that fit. */
+  /** Public keys that fit beside the private ones, on the first page. */
   readonly publicCapacity: number;
   /** Diagonals of the down projection. */
   readonly downDiagonals: number;
@@ -97,7 +98,7 @@ export function makeLayout(config: LlamaConfig, options: LayoutOptions): Layout 
     privateColumns,
     privateGroups,
     privateCapacity: privateTokens,
-    publicCapacity: (columns - privateColumns) * pairs,
+    publicCapacity: columns * pairs - privateColumns * privateGroups,
     downDiagonals: Math.max(1, (width * innerWidth) / features),
   };
 }
@@ -123,9 +124,24 @@ export function privatePlace(l: Layout, n: number): { group: number; column: num
   return { group: Math.floor(n / l.privateColumns), column: n % l.privateColumns };
 }
 
-/** Column and pair index of public key number n. */
-export function publicPlace(l: Layout, n: number): { pair: number; column: number } {
-  return { pair: n % l.pairs, column: l.privateColumns + Math.floor(n / l.pairs) };
+/** Page, column and pair index of public key number n: free columns first, then what private keys leave free in theirs. */
+export function publicPlace(l: Layout, n: number): { page: number; pair: number; column: number } {
+  const places = l.columns * l.pairs;
+  if (n >= l.publicCapacity) {
+    const place = (n - l.publicCapacity) % places;
+    const page = 1 + Math.floor((n - l.publicCapacity) / places);
+    return { page, pair: place % l.pairs, column: Math.floor(place / l.pairs) };
+  }
+  const free = (l.columns - l.privateColumns) * l.pairs;
+  if (n < free) return { page: 0, pair: n % l.pairs, column: l.privateColumns + Math.floor(n / l.pairs) };
+  const left = l.pairs - l.privateGroups;
+  const pair = l.privateGroups + ((n - free) % left);
+  return { page: 0, pair, column: Math.floor((n - free) / left) };
+}
+
+/** Pages of scores that so many public keys need. */
+export function publicPages(l: Layout, length: number): number {
+  return 1 + Math.max(0, Math.ceil((length - l.publicCapacity) / (l.columns * l.pairs)));
 }
 
 /**

@@ -33,6 +33,8 @@ export class PlainCache<C> {
   readonly #ev: Evaluator<C>;
   readonly #options: PlainCacheOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Prefixes of what nobody uses at the time, the one longest unused first. */
+  readonly #retired = new Set<string>();
   #sizeBytes = 0;
   /** Encoded plaintexts made so far. */
   encodings = 0;
@@ -70,10 +72,15 @@ export class PlainCache<C> {
   }
 
   /**
-   * A pass uses the same weights in the same order as the pass before, so the least recently used entry is the next one needed:
-   * what has just been used goes first, and the rest stays for the next pass.
+   * What is retired goes first. A pass uses the same weights in the same order as the pass before, so the least recently used entry
+   * is the next one needed: of the rest, what has just been used goes first, and the rest stays for the next pass.
    */
   #makeRoom(sizeBytes: number): void {
+    for (const prefix of [...this.#retired]) {
+      if (this.#sizeBytes + sizeBytes <= this.#options.budgetBytes) return;
+      this.revive(prefix);
+      this.dropPrefix(prefix);
+    }
     if (this.#sizeBytes + sizeBytes <= this.#options.budgetBytes) return;
     for (const [key, entry] of [...this.#entries].reverse()) {
       this.#drop(key, entry);
@@ -107,6 +114,17 @@ export class PlainCache<C> {
   summand(name: string, build: () => SlotVector, level: number): Plain {
     const make = (): Plain => this.#ev.encodeForAdd(build(), level);
     return this.#get(`${name}+${level}`, 1, level, make, (value: Plain) => this.#ev.releasePlain(value));
+  }
+
+  /** Entries whose names start with `prefix` are the first to make room from now on. */
+  retire(prefix: string): void {
+    this.#retired.delete(prefix);
+    this.#retired.add(prefix);
+  }
+
+  /** Takes {@link retire} back. */
+  revive(prefix: string): void {
+    this.#retired.delete(prefix);
   }
 
   /** Frees every entry whose name starts with `prefix`. */

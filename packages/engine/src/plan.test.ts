@@ -86,11 +86,15 @@ async function keysOf(plan: Plan, blocks: readonly number[]): Promise<DryRunEval
   const refresher = new DryRunRefresher(evaluator, plan.topLevel, plan.bottomLevel);
   const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator, refresher });
   const talk = transformer.dryConversation();
-  for (const rows of blocks) await transformer.forward(talk, { level: plan.client.inputLevel }, rows);
+  for (const rows of blocks) {
+    // A negative number drops rows of the block before.
+    if (rows < 0) talk.cache.drop(-rows);
+    else await transformer.forward(talk, { level: plan.client.inputLevel }, rows);
+  }
   return evaluator;
 }
 
-test.each([[[1]], [[4, 4]], [[1, 1, 1, 3]], [[3, 2, 4, 1, 1]]])(
+test.each([[[1]], [[4, 4]], [[1, 1, 1, 3]], [[3, 2, 4, 1, 1]], [[4, -3, 4, -4, 4, -1, 4]]])(
   'blocks of %j rows need no key beyond the list',
   async (blocks) => {
     for (const topLevel of [9, 10, 12, 14]) {

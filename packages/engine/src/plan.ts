@@ -1,7 +1,7 @@
 import { SottoError, sha256, toHex } from '@sotto/base';
 import type { LlamaModel } from '@sotto/model';
 import { type Calibration, writeCalibration } from './calibration.js';
-import { DryRunEvaluator, DryRunRefresher, type WorkCounts } from './dry-run.js';
+import { type DryCiphertext, DryRunEvaluator, DryRunRefresher, type WorkCounts } from './dry-run.js';
 import { EncryptedTransformer } from './execute.js';
 import { type Layout, makeLayout } from './layout.js';
 import { type Degrees, defaultDegrees, type LayerPolynomials, makePolynomials } from './polynomials.js';
@@ -115,25 +115,16 @@ function blockSizes(options: PlanOptions): { blockRows: number; grouped: boolean
  * for narrow blocks (wide models), they come in as many groups as are needed.
  */
 function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
-  const { slots, publicTokens = 1 } = options;
+  const { slots } = options;
   let problem: unknown;
   for (const { blockRows, grouped } of blockSizes(options)) {
     try {
       const { columns } = makeLayout(model.config, { slots, blockRows, privateTokens: blockRows });
       const privateTokens = options.privateTokens ?? Math.max(columns / 2, blockRows + ANSWER_ROWS);
       if (!grouped && privateTokens > columns / 2) continue;
-      const layout = makeLayout(model.config, { slots, blockRows, privateTokens });
-      if (publicTokens > layout.publicCapacity) {
-        throw new SottoError('The public part of the prompt does not fit beside the private part.', {
-          code: 'PLAN_WINDOW_EXCEEDED',
-          facts: { publicTokens, capacity: layout.publicCapacity, privateTokens, blockRows },
-          fix: 'Shorten the prompt, reserve fewer private tokens, or use fewer rows a block.',
-        });
-      }
-      return layout;
+      return makeLayout(model.config, { slots, blockRows, privateTokens });
     } catch (error) {
-      if (problem === undefined || (SottoError.is(error) && error.code === 'PLAN_WINDOW_EXCEEDED'))
-        problem = error;
+      problem ??= error;
     }
   }
   throw (
@@ -235,7 +226,7 @@ export async function makePlan(
       inputScale: polynomials[0]!.attentionNorm.streamScale,
       outputScale: 1 / calibration.finalResidual,
       privateCapacity: layout.privateCapacity,
-      publicCapacity: layout.publicCapacity,
+      publicCapacity: Math.max(1, config.contextLength - 1),
       knownTokens: calibration.knownTokens,
     },
     keys: { rotations: [], conjugationLevel: -1, relinearisationLevel: -1 },
@@ -253,7 +244,9 @@ export async function makePlan(
     for (const startLevels of [trimmed, {}] as Plan['startLevels'][]) {
       try {
         const client = { ...base.client, inputLevel: startLevels.start ?? topLevel };
-        return await withDryRun(model, calibration, { ...base, normRide, startLevels, client });
+        const plan = await withDryRun(model, calibration, { ...base, normRide, startLevels, client });
+        requirePublic(plan, options.publicTokens ?? 1);
+        return plan;
       } catch (error) {
         if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
         problem ??= error;
@@ -268,28 +261,80 @@ export async function makePlan(
   });
 }
 
-async function withDryRun(model: LlamaModel, calibration: Calibration, plan: Plan): Promise<Plan> {
-  const { layout, topLevel, bottomLevel } = plan;
+function requirePublic({ layout, client }: Plan, publicTokens: number): void {
+  const { blockRows, privateCapacity: privateTokens } = layout;
+  if (publicTokens <= client.publicCapacity) return;
+  throw new SottoError('The public part of the prompt does not fit.', {
+    code: 'PLAN_WINDOW_EXCEEDED',
+    facts: { publicTokens, capacity: client.publicCapacity, privateTokens, blockRows },
+    fix: 'Shorten the prompt, or use parameters with more levels.',
+  });
+}
+
+/** A full first block after a public part. */
+async function dryBlock(
+  model: LlamaModel,
+  calibration: Calibration,
+  plan: Plan,
+  publicTokens: number,
+): Promise<{ ev: DryRunEvaluator; transformer: EncryptedTransformer<DryCiphertext> }> {
+  const { layout, topLevel, bottomLevel, client } = plan;
   const ev = new DryRunEvaluator(layout.slots, topLevel, bottomLevel);
   const refresher = new DryRunRefresher(ev, topLevel, bottomLevel);
   const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator: ev, refresher });
-  const session = transformer.dryConversation();
+  const talk = transformer.dryConversation(publicTokens);
+  const rows = Math.min(layout.blockRows, model.config.contextLength - publicTokens);
+  await transformer.forward(talk, { level: client.inputLevel }, rows);
+  return { ev, transformer };
+}
+
+/** Work of a full block after a public part of so many tokens, once everything that stays is encoded. */
+export async function workOfBlock(
+  model: LlamaModel,
+  calibration: Calibration,
+  plan: Plan,
+  publicTokens: number,
+): Promise<WorkCounts> {
+  const { ev, transformer } = await dryBlock(model, calibration, plan, publicTokens);
+  const kept = transformer.plains.contents().reduce((sum, { count }) => sum + count, 0);
+  return { ...ev.counts, encodings: ev.counts.encodings - kept };
+}
+
+/** Public tokens that fill two pages, or as many as there can be: a third needs no other keys and levels. */
+const twoPages = ({ layout, client }: Plan): number =>
+  Math.min(layout.publicCapacity + layout.columns * layout.pairs, client.publicCapacity);
+
+async function withDryRun(model: LlamaModel, calibration: Calibration, wanted: Plan): Promise<Plan> {
+  let plan = wanted;
+  // Two pages share a refresh; where a stretch has no level to take them apart, there is one.
+  try {
+    await dryBlock(model, calibration, plan, twoPages(plan));
+  } catch (error) {
+    if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
+    const publicCapacity = Math.min(plan.layout.publicCapacity, plan.client.publicCapacity);
+    plan = { ...plan, client: { ...plan.client, publicCapacity } };
+  }
   // A full first block uses every key; earlier private positions only add to it.
-  await transformer.forward(session, { level: plan.client.inputLevel }, layout.blockRows);
+  const { ev, transformer } = await dryBlock(model, calibration, plan, 1);
+  const long = (await dryBlock(model, calibration, plan, twoPages(plan))).ev;
   const weights = new Map<number, number>();
   for (const { level, count } of transformer.plains.contents()) {
     weights.set(level, (weights.get(level) ?? 0) + count);
   }
   const kept = [...weights.values()].reduce((sum, count) => sum + count, 0);
   const block: WorkCounts = { ...ev.counts, encodings: ev.counts.encodings - kept };
+  const rotations = new Map(long.rotations);
+  for (const [rotation, level] of ev.rotations) {
+    rotations.set(rotation, Math.max(level, rotations.get(rotation) ?? -1));
+  }
   return {
     ...plan,
     keys: {
-      rotations: [...ev.rotations]
+      rotations: [...rotations]
         .map(([rotation, level]) => ({ rotation, level }))
         .sort((a, b) => a.rotation - b.rotation),
-      conjugationLevel: ev.conjugationLevel,
-      relinearisationLevel: ev.relinearisationLevel,
+      conjugationLevel: Math.max(ev.conjugationLevel, long.conjugationLevel),
+      relinearisationLevel: Math.max(ev.relinearisationLevel, long.relinearisationLevel),
     },
     block,
     weights: [...weights].map(([level, count]) => ({ level, count })).sort((a, b) => a.level - b.level),

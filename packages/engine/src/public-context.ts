@@ -11,6 +11,9 @@ export interface PublicContext {
   readonly cache: KvCache;
 }
 
+/** Of the names of all plaintexts that are made from a public part. */
+export const publicPrefix = (context: PublicContext): string => `public/${context.id}/`;
+
 /**
  * Runs the public tokens through the clear model.
  *
@@ -30,11 +33,22 @@ export function prefillPublic(model: LlamaModel, tokens: readonly number[]): Pub
   return { id, length: tokens.length, cache };
 }
 
+/** Number of the public key at each place (column * pairs + pair) of a page; -1 where none is. */
+function keysAtPlaces(l: Layout, length: number, page: number): Int32Array {
+  const keys = new Int32Array(l.columns * l.pairs).fill(-1);
+  for (let n = 0; n < length; n++) {
+    const place = publicPlace(l, n);
+    if (place.page === page) keys[place.column * l.pairs + place.pair] = n;
+  }
+  return keys;
+}
+
 /** A map whose output or input slots are public keys: all pairs of (output pair, input pair) by as many diagonals as pairs. */
 function overPublic(
   name: string,
   l: Layout,
   length: number,
+  page: number,
   keyAt: 'output' | 'input',
   entry: (
     outPair: number,
@@ -45,7 +59,7 @@ function overPublic(
 ): LinearMap {
   const stride = pairStride(l);
   const places = l.columns * l.pairs;
-  const first = l.privateColumns * l.pairs;
+  let keys: Int32Array | undefined;
   return linearMap(
     name,
     l.slots,
@@ -54,52 +68,67 @@ function overPublic(
     (slot, diagonal) => {
       const output = Math.floor(slot / stride);
       const input = (output + diagonal / stride) % places;
-      const keyNumber = (keyAt === 'output' ? output : input) - first;
-      if (keyNumber < 0 || keyNumber >= length) return null;
+      keys ??= keysAtPlaces(l, length, page);
+      const keyNumber = keys[keyAt === 'output' ? output : input]!;
+      if (keyNumber < 0) return null;
       return entry(output % l.pairs, input % l.pairs, keyNumber, Math.floor(slot / l.blockRows) % l.heads);
     },
   );
 }
 
-/** Half the score product of rotated queries with the public keys: real parts are doubled later. */
-export function publicScores(model: LlamaModel, l: Layout, context: PublicContext, layer: number): LinearMap {
+/** Half the score product of rotated queries with the public keys of a page: real parts are doubled later. */
+export function publicScores(
+  model: LlamaModel,
+  l: Layout,
+  context: PublicContext,
+  layer: number,
+  page: number,
+): LinearMap {
   const { config } = model;
   const headDim = headDimOf(config);
-  const group = config.headCount / config.kvHeadCount;
+  const headsAKey = config.headCount / config.kvHeadCount;
   const keys = context.cache.keys[layer]!;
   return overPublic(
-    `public/${context.id}/scores/${layer}`,
+    `${publicPrefix(context)}scores/${layer}/${page}`,
     l,
     context.length,
+    page,
     'output',
     (_, inPair, n, head) => {
       if (head >= config.headCount || 2 * inPair >= headDim) return null;
-      const at = Math.floor(head / group) * headDim + 2 * inPair;
+      const at = Math.floor(head / headsAKey) * headDim + 2 * inPair;
       return [0.5 * keys[n]![at]!, -0.5 * keys[n]![at + 1]!];
     },
   );
 }
 
-/** Sum over the pair index of weight times public value; the sum over columns is still to be done. */
-export function publicValues(model: LlamaModel, l: Layout, context: PublicContext, layer: number): LinearMap {
+/** Sum over the pair index of weight times public value of a page; the sum over columns is still to be done. */
+export function publicValues(
+  model: LlamaModel,
+  l: Layout,
+  context: PublicContext,
+  layer: number,
+  page: number,
+): LinearMap {
   const { config } = model;
   const headDim = headDimOf(config);
-  const group = config.headCount / config.kvHeadCount;
+  const headsAKey = config.headCount / config.kvHeadCount;
   const values = context.cache.values[layer]!;
   return overPublic(
-    `public/${context.id}/values/${layer}`,
+    `${publicPrefix(context)}values/${layer}/${page}`,
     l,
     context.length,
+    page,
     'input',
     (outPair, _, n, head) => {
       if (head >= config.headCount || 2 * outPair >= headDim) return null;
-      const at = Math.floor(head / group) * headDim + 2 * outPair;
+      const at = Math.floor(head / headsAKey) * headDim + 2 * outPair;
       return [values[n]![at]!, values[n]![at + 1]!];
     },
   );
 }
 
-/** Slots of the scores of public key n: one a row, for a head. */
+/** Slot of the score of public key n, for a head and row; its page is that of {@link publicPlace}. */
 export function publicSlot(l: Layout, n: number, head: number, row: number): number {
   const { pair, column } = publicPlace(l, n);
   return attentionSlot(l, pair, column, head, row);

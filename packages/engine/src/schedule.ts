@@ -61,6 +61,20 @@ const preference: readonly CutName[] = [
   'weights',
 ];
 
+/** Cuts at which every page of scores has a state of its own. */
+const pagedCuts: readonly CutName[] = ['score', 'root', 'exponential', 'normalised', 'weights'];
+
+/** Refreshes of a layer with so many pages of scores, beyond those with one: two pages share a refresh. */
+export function pageRefreshes(
+  plan: { readonly cuts: readonly CutName[]; readonly normRide: CutName | null },
+  pages: number,
+): number {
+  return plan.cuts
+    .filter((cut) => pagedCuts.includes(cut))
+    .map((cut) => Math.ceil((pages + (cut === plan.normRide ? 1 : 0)) / 2) - 1)
+    .reduce((sum, refreshes) => sum + refreshes, 0);
+}
+
 /**
  * The fewest refreshes of a layer such that no stretch is longer than `usableLevels`. Every layer starts with one (the first layer
  * of a pass gets a fresh input instead).

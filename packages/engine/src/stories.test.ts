@@ -44,7 +44,8 @@ async function bench(options: Partial<PlanOptions>, noise: boolean): Promise<Cle
 
 test('on the secure ring: one ciphertext, 19 refreshes, at most 32 rotation keys', async () => {
   const plan = await makePlan(model, calibration, { slots: 2 ** 15, topLevel: 12 });
-  expect(plan.layout).toMatchObject({ blockRows: 16, privateColumns: 32, publicCapacity: 128 });
+  expect(plan.layout).toMatchObject({ blockRows: 16, privateColumns: 32, publicCapacity: 224 });
+  expect(plan.client.publicCapacity).toBe(511);
   expect(plan.cuts).toEqual(['start', 'root', 'normalised', 'middle']);
   expect(plan.refreshes).toBe(19);
   expect(plan.keys.rotations.length).toBeLessThanOrEqual(32);
@@ -52,7 +53,7 @@ test('on the secure ring: one ciphertext, 19 refreshes, at most 32 rotation keys
   expect(plan.block.relinearisations).toBeLessThanOrEqual(370);
   expect(plan.block.rotations + plan.block.mapRotations).toBeLessThanOrEqual(600);
   const client = await makePlan(model, calibration, { slots: 2 ** 14, topLevel: 14 });
-  expect(client.layout).toMatchObject({ blockRows: 8, privateColumns: 32, publicCapacity: 128 });
+  expect(client.layout).toMatchObject({ blockRows: 8, privateColumns: 32, publicCapacity: 224 });
   expect(client.refreshes).toBe(19);
 });
 

@@ -12,10 +12,13 @@ import type { Calibration } from './calibration.js';
 /**
  * A random model that fits small rings, and its calibration: two layers of width 8, two heads, grouped keys. Weights are scaled so
  * that all ranges are tame; it has no language, but every part of the circuit.
+ *
+ * @param calibratedTokens length of the texts that its ranges are measured on.
  */
 export function tinyTestModel(
   seed: number,
   shape: Partial<LlamaConfig> = {},
+  calibratedTokens = 32,
 ): { model: LlamaModel; calibration: Calibration } {
   const config: LlamaConfig = {
     dim: 8,
@@ -56,7 +59,7 @@ export function tinyTestModel(
   });
   const model = readLlama2c(file);
   // A random model is asked about any tokens, not about its own text.
-  const length = Math.min(32, config.contextLength);
+  const length = Math.min(calibratedTokens, config.contextLength);
   const extra = Array.from({ length: 64 }, () => [
     BOS_TOKEN,
     ...Array.from({ length: length - 1 }, () => 3 + Math.floor(random.next() * (config.vocabSize - 3))),

@@ -19,6 +19,7 @@ import { embedTokens, finishLogits, forward, type LlamaModel } from '@sotto/mode
 import type { Calibration } from './calibration.js';
 import { embedRows, readHidden } from './client-side.js';
 import { EncryptedTransformer } from './execute.js';
+import { publicPages } from './layout.js';
 import type { Plan } from './plan.js';
 import { judgeTrace, PrecisionTrace, type TracedStep, type TraceLine } from './trace.js';
 
@@ -54,13 +55,20 @@ export interface TracedPass {
 /**
  * Runs a conversation and records every step.
  *
- * @throws what the scheme throws, but `ENGINE_OUTPUT_ESCAPED` and `HE_REFRESH_RANGE`: they are findings.
+ * @throws `TRACE_PUBLIC_TOO_LONG` when scores are on several pages; what the scheme throws, but `ENGINE_OUTPUT_ESCAPED` and `HE_REFRESH_RANGE`: they are findings.
  */
 export async function tracePass<C extends object>(
   task: TraceTask,
   scheme: TracedScheme<C>,
 ): Promise<TracedPass> {
   const { model, calibration, plan, publicTokens, privateTokens } = task;
+  if (publicPages(plan.layout, publicTokens.length) > 1) {
+    throw new SottoError('The public part is too long to be traced.', {
+      code: 'TRACE_PUBLIC_TOO_LONG',
+      facts: { publicTokens: publicTokens.length, largest: plan.layout.publicCapacity },
+      fix: 'Shorten the public part.',
+    });
+  }
   const { evaluator, refresher, read, write } = scheme;
   const trace = new PrecisionTrace<C>({ model, calibration, plan, read });
   const transformer = new EncryptedTransformer<C>({
