@@ -63,13 +63,7 @@ export class Connection {
     const response = await this.#call(call);
     const text = await this.#read(response, () => response.text());
     this.traffic.downBytes += text.length;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      value = undefined;
-    }
-    return parseMessage(schema, value, what);
+    return parseMessage(schema, parseJson(text), what);
   }
 
   async empty(call: Call): Promise<void> {
@@ -133,6 +127,27 @@ export class Connection {
     }
   }
 
+  /** Makes a call that is answered by a stream of events. It cannot be taken up again; leaving it closes the connection. */
+  async *stream<T extends Schema>(
+    schema: T,
+    what: string,
+    call: Call,
+  ): AsyncGenerator<Parsed<T>, void, undefined> {
+    const response = await this.#call(call);
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    const parser = new StreamEventParser();
+    try {
+      for (;;) {
+        const next = await this.#read(response, () => reader.read());
+        if (next.done) return;
+        this.traffic.downBytes += next.value.length;
+        for (const { data } of parser.push(next.value)) yield parseMessage(schema, parseJson(data), what);
+      }
+    } finally {
+      await reader.cancel().catch(() => {});
+    }
+  }
+
   async #call(call: Call): Promise<Response> {
     let limited = 0;
     for (let attempt = 0; ; attempt++) {
@@ -178,6 +193,15 @@ export class Connection {
       if (error instanceof DOMException && error.name === 'AbortError') throw error;
       throw unreachable(response.url || this.#base, error);
     }
+  }
+}
+
+/** What is not JSON becomes `undefined`, which no schema takes. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

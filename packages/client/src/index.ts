@@ -12,6 +12,15 @@ export { type LocalModel, loadLocalModel } from './local-model.js';
 export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
 export { type Prompt, TextAssembler, tokenizePrompt } from './prompt.js';
 export {
+  type PreparedQuestion,
+  type SanitizedPiece,
+  type SanitizedQuestion,
+  SanitizedSession,
+  type SanitizedSessionOptions,
+  type SanitizedSummary,
+} from './sanitized/sanitized-session.js';
+export { SanitizerState } from './sanitized/sanitizer-state.js';
+export {
   type AnswerToken,
   type Question,
   Session,

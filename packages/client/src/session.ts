@@ -135,6 +135,13 @@ export class Session {
       signal,
       repeatable: true,
     });
+    if (server.modes && !server.modes.includes('fhe')) {
+      throw new SottoError('The server does not compute on ciphertexts.', {
+        code: 'MODE_UNSUPPORTED',
+        facts: { modes: server.modes.join(', ') },
+        fix: 'Ask another server, or start this one with --mode fhe.',
+      });
+    }
     if (server.digest !== model.weights.digest) {
       throw new SottoError('The server has another model than the client.', {
         code: 'MODEL_MISMATCH',

@@ -10,7 +10,12 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** Tokens after which the text is over; they are not yielded. */
   readonly endTokens: ReadonlySet<number>;
+  /** Called before each block of at most 16 rows of the prompt and before each token; throws to stop. */
+  readonly beforeBlock?: () => void;
 }
+
+/** Rows of the prompt that go through the model at a time. */
+const PREFILL_ROWS = 16;
 
 /**
  * Continues `tokens` in the clear, one token at a time.
@@ -26,8 +31,13 @@ export function* generate(
   const random = new SeededRandom(options.seed ?? 1);
   let next: readonly number[] = tokens;
   for (let i = 0; i < options.maxTokens; i++) {
-    const rows = forwardRows(model, embedTokens(model, next), cache);
-    const logits = finishLogits(model, rows[rows.length - 1]!);
+    let last: Float64Array | undefined;
+    for (let from = 0; from < next.length; from += PREFILL_ROWS) {
+      options.beforeBlock?.();
+      const block = embedTokens(model, next.slice(from, from + PREFILL_ROWS));
+      last = forwardRows(model, block, cache).at(-1);
+    }
+    const logits = finishLogits(model, last!);
     const token =
       options.temperature === 0 ? argmax(logits) : sampleToken(logits, random, options.temperature);
     if (options.endTokens.has(token)) return;

@@ -66,6 +66,7 @@ export {
   type Sanitized,
   Sanitizer,
   type SanitizerOptions,
+  type SanitizerTimes,
 } from './sanitizer.js';
 export { readShippedTable, type ShippedTable, shippedTables } from './shipped.js';
 export { type Certificate, certify, type WorstPair } from './table/certificate.js';

@@ -38,22 +38,37 @@ export interface Receipt {
   /** What the notion does not cover here. */
   readonly caveats: readonly string[];
   readonly epsilonPerWord: number;
+  /** The same without rounding, as the table claims and the certificate proves it: `ln(numerator/denominator)`. */
+  readonly epsilonPerWordExact: string;
   /** Sum over the draws of this text. */
   readonly epsilonDocument: number;
   readonly draws: number;
   /** Draws that were paid for now; the others repeat replies that the receiver already has. */
   readonly newDraws: number;
   readonly piecesReplaced: number;
+  /** Of the replaced pieces, those whose substitute is another text; the rest happened to draw themselves. */
+  readonly piecesChanged: number;
   readonly wordsInClear: number;
   /** Entropy of the block of a word, in bits, under a Zipf prior: what the visible block tells. 0 for whole-vocabulary tables. */
   readonly blockBits: number;
+  /** The same for this text: surprise of the blocks of all its drawn words, were words independent under the Zipf prior. */
+  readonly blockBitsDocument: number;
+}
+
+/** Where the time of one call went, in milliseconds. */
+export interface SanitizerTimes {
+  /** Cutting, drawing and joining. */
+  readonly sanitizeMs: number;
+  /** Writing the ledger and waiting until it is durable. */
+  readonly ledgerMs: number;
 }
 
 export interface Sanitized {
   readonly text: string;
-  /** For the de-sanitizer; secret, as it holds the user's words. */
+  /** For the de-sanitizer, without substitutes that any text has; secret, as it holds the user's words. */
   readonly substitutions: readonly Substitution[];
   readonly receipt: Receipt;
+  readonly times: SanitizerTimes;
 }
 
 const ENDS_IN_WORD = /[\p{L}\p{M}\p{N}_]$/u;
@@ -67,12 +82,21 @@ function likeInput(word: string, input: string): string {
   return word;
 }
 
+/** Share of the vocabulary, by frequency, that is not put back into answers: 500 words of 20,000. */
+const EVERYWHERE_SHARE = 1 / 40;
+
 interface Draw {
   readonly piece: Piece;
   /** Key of the draw: pieces with equal keys get equal replies under a memo. */
   readonly key: string;
   readonly wordId: number;
   readonly occurrence: number;
+}
+
+interface Reply {
+  readonly substitute: string;
+  /** Any text has this word. */
+  readonly common: boolean;
 }
 
 /** Sanitizes text on the user's machine. */
@@ -90,6 +114,10 @@ export class Sanitizer {
   /** Replies already paid for, by context; kept in memory only, so a restart pays again rather than too little. */
   readonly #paid = new Map<string, Set<string>>();
   readonly #blockBits: number;
+  /** Words of lower ids are so common that any text has them. */
+  readonly #everywhere: number;
+  /** Surprise of the block of each word in bits; null where the block is not visible. */
+  readonly #surprise: Float64Array | null;
 
   /**
    * Fails closed: without a table whose certificate holds there is no sanitizer.
@@ -122,16 +150,83 @@ export class Sanitizer {
     this.#memo = options.memo;
     this.#independent = options.repetitions === 'independent' || options.memo === undefined;
     this.#checkEpoch();
-    this.#blockBits = this.table.notion === 'ldp-within-block' ? blockEntropyBits(this.table) : 0;
+    this.#everywhere = Math.floor(this.table.words.length * EVERYWHERE_SHARE);
+    const blocksShow = this.table.notion === 'ldp-within-block';
+    this.#blockBits = blocksShow ? blockEntropyBits(this.table) : 0;
+    this.#surprise = blocksShow ? blockSurpriseBits(this.table) : null;
   }
 
   /**
-   * Replaces words; pays in the ledger first, so that nothing is returned that was not paid for.
+   * Replaces words; pays in the ledger before it returns, so that nothing is returned that was not paid for.
    * @param context e.g. a conversation: replies repeat only within it
+   * @param accept sees the sanitized text before it is paid for and throws to refuse it, e.g. because it is too long; the text must
+   *   not leave from there
    * @throws `MEMO_EPOCH` after a rotation, `BUDGET_SPENT` and the other errors of `Ledger.spend`
    */
-  sanitize(text: string, context = ''): Sanitized {
+  sanitize(text: string, context = '', accept: (sanitized: string) => void = () => {}): Sanitized {
     this.#checkEpoch();
+    const startMs = performance.now();
+    const { plan, wordsInClear } = this.#plan(text);
+    const draws = plan.filter((item): item is Draw => typeof item !== 'string');
+    const memo = this.#memo?.context(this.digest, context) ?? null;
+    // Where equal words get equal replies, each is drawn once a text.
+    const known = memo === null || this.#independent ? null : new Map<string, Reply>();
+    const substitutions: Substitution[] = [];
+    const parts: string[] = [];
+    let piecesChanged = 0;
+    let afterWord = false;
+    for (const item of plan) {
+      if (typeof item === 'string') {
+        parts.push(item);
+        afterWord = ENDS_IN_WORD.test(item);
+        continue;
+      }
+      let reply = known?.get(item.piece.text);
+      if (reply === undefined) {
+        reply = this.#reply(item, memo);
+        known?.set(item.piece.text, reply);
+      }
+      const { substitute, common } = reply;
+      if (afterWord && !/^(?:n?')/.test(substitute)) parts.push(' ');
+      parts.push(substitute);
+      afterWord = true;
+      if (item.piece.text !== substitute) piecesChanged++;
+      // An answer uses the commonest words by itself: putting originals in their place would garble it.
+      if (!common) substitutions.push({ original: item.piece.text, substitute });
+    }
+    const sanitized = parts.join('');
+    const sanitizeMs = performance.now() - startMs;
+    accept(sanitized);
+    const payMs = performance.now();
+    const { costly, unpaid } = this.#pay(draws, context);
+    const ledgerMs = performance.now() - payMs;
+    const perWord = logUpperBound(this.table.claimed);
+    const { numerator, denominator } = this.table.claimed;
+    return {
+      text: sanitized,
+      substitutions: byFrequency(substitutions),
+      receipt: {
+        tableName: this.table.name,
+        tableDigest: this.digest,
+        notion: this.#notion(),
+        caveats: this.#caveats(),
+        epsilonPerWord: perWord,
+        epsilonPerWordExact: `ln(${numerator}/${denominator})`,
+        epsilonDocument: perWord * costly,
+        draws: costly,
+        newDraws: unpaid,
+        piecesReplaced: draws.length,
+        piecesChanged,
+        wordsInClear,
+        blockBits: this.#blockBits,
+        blockBitsDocument: this.#documentBits(draws),
+      },
+      times: { sanitizeMs, ledgerMs },
+    };
+  }
+
+  /** Pieces that stay, and draws in place of the others. */
+  #plan(text: string): { plan: (string | Draw)[]; wordsInClear: number } {
     const plan: (string | Draw)[] = [];
     const seen = new Map<string, number>();
     let wordsInClear = 0;
@@ -155,42 +250,13 @@ export class Sanitizer {
       }
       plan.push({ piece, key, wordId, occurrence });
     }
-    const draws = plan.filter((item): item is Draw => typeof item !== 'string');
-    const { costly, unpaid } = this.#pay(draws, context);
-    const memo = this.#memo?.context(this.digest, context) ?? null;
-    const substitutions: Substitution[] = [];
-    const parts: string[] = [];
-    let afterWord = false;
-    for (const item of plan) {
-      if (typeof item === 'string') {
-        parts.push(item);
-        afterWord = ENDS_IN_WORD.test(item);
-        continue;
-      }
-      const substitute = this.#reply(item, memo);
-      if (afterWord && !/^(?:n?')/.test(substitute)) parts.push(' ');
-      parts.push(substitute);
-      afterWord = true;
-      substitutions.push({ original: item.piece.text, substitute });
-    }
-    const perWord = logUpperBound(this.table.claimed);
-    return {
-      text: parts.join(''),
-      substitutions: byFrequency(substitutions),
-      receipt: {
-        tableName: this.table.name,
-        tableDigest: this.digest,
-        notion: this.#notion(),
-        caveats: this.#caveats(),
-        epsilonPerWord: perWord,
-        epsilonDocument: perWord * costly,
-        draws: costly,
-        newDraws: unpaid,
-        piecesReplaced: draws.length,
-        wordsInClear,
-        blockBits: this.#blockBits,
-      },
-    };
+    return { plan, wordsInClear };
+  }
+
+  #documentBits(draws: readonly Draw[]): number {
+    let bits = 0;
+    for (const { wordId } of draws) if (wordId >= 0) bits += this.#surprise?.[wordId] ?? 0;
+    return bits;
   }
 
   #checkEpoch(): void {
@@ -232,14 +298,20 @@ export class Sanitizer {
     return wordId < this.table.commonWords && !this.#userWords.has(folded);
   }
 
-  #reply({ piece, key, wordId, occurrence }: Draw, memo: MemoContext | null): string {
+  #reply({ piece, key, wordId, occurrence }: Draw, memo: MemoContext | null): Reply {
     const source: RandomSource =
       memo === null ? this.#fresh : wordId >= 0 ? memo.word(wordId, occurrence) : memo.text(key, occurrence);
     // The whole-vocabulary notion shows neither class nor letter case.
-    if (this.table.stage !== null) return this.table.words[this.#sampler.draw(wordId, source)]!;
-    if (wordId >= 0) return likeInput(this.table.words[this.#sampler.draw(wordId, source)]!, piece.text);
-    const kind = piece.kind as Exclude<Piece['kind'], 'public'>;
-    return drawFromClass(classOf(kind, piece.text), source);
+    if (wordId < 0 && this.table.stage === null) {
+      const kind = piece.kind as Exclude<Piece['kind'], 'public'>;
+      const format = classOf(kind, piece.text);
+      const common = format === 'letter' || format === 'capital';
+      return { substitute: drawFromClass(format, source), common };
+    }
+    const id = this.#sampler.draw(wordId, source);
+    const word = this.table.words[id]!;
+    const substitute = this.table.stage === null ? likeInput(word, piece.text) : word;
+    return { substitute, common: id < this.#everywhere };
   }
 
   #notion(): string {
@@ -287,15 +359,27 @@ function byFrequency(substitutions: readonly Substitution[]): Substitution[] {
   return [...counts.values()].sort((a, b) => b.count - a.count).map(({ substitution }) => substitution);
 }
 
-/** Entropy of the block of a word in bits when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */
-export function blockEntropyBits(table: SanitizerTable): number {
+/** -log2 of the share of each word's block when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */
+function blockSurpriseBits(table: SanitizerTable): Float64Array {
   let total = 0;
   for (let rank = 0; rank < table.words.length; rank++) total += 1 / (rank + 11);
-  let bits = 0;
+  const bits = new Float64Array(table.words.length);
   for (const { members } of table.blocks) {
     let share = 0;
     for (const id of members) share += 1 / ((id + 11) * total);
-    bits -= share * Math.log2(share);
+    for (const id of members) bits[id] = -Math.log2(share);
   }
   return bits;
+}
+
+/** Entropy of the block of a word in bits when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */
+export function blockEntropyBits(table: SanitizerTable): number {
+  const surprise = blockSurpriseBits(table);
+  let total = 0;
+  let sum = 0;
+  surprise.forEach((bits, rank) => {
+    total += 1 / (rank + 11);
+    sum += bits / (rank + 11);
+  });
+  return sum / total;
 }

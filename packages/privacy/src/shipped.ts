@@ -23,20 +23,28 @@ export async function shippedTables(): Promise<readonly ShippedTable[]> {
   return JSON.parse(new TextDecoder().decode(await readData('tables.json'))) as ShippedTable[];
 }
 
-/** The bytes of a shipped table. @throws `TABLE_UNKNOWN`, `TABLE_CORRUPT` */
-export async function readShippedTable(name: string): Promise<Uint8Array> {
+/** The shipped table of this name; a family (`neutral` of `neutral-1` and `neutral-3`) stands for its smallest epsilon. */
+async function findTable(name: string): Promise<ShippedTable> {
   const tables = await shippedTables();
-  const table = tables.find((candidate) => candidate.name === name);
-  if (table === undefined) {
-    throw new SottoError('There is no sanitizer table of this name.', {
-      code: 'TABLE_UNKNOWN',
-      facts: { name, known: tables.map((known) => known.name).join(', ') },
-      fix: 'Choose one of the known names.',
-    });
-  }
+  const epsilonOf = (table: ShippedTable) => Number(table.name.slice(table.name.lastIndexOf('-') + 1));
+  const family = tables
+    .filter((table) => table.name.slice(0, table.name.lastIndexOf('-')) === name)
+    .sort((a, b) => epsilonOf(a) - epsilonOf(b));
+  const table = tables.find((candidate) => candidate.name === name) ?? family[0];
+  if (table !== undefined) return table;
+  throw new SottoError('There is no sanitizer table of this name.', {
+    code: 'TABLE_UNKNOWN',
+    facts: { known: tables.map((known) => known.name).join(', ') },
+    fix: 'Choose one of the known names.',
+  });
+}
+
+/** The bytes of a shipped table, by name or family. @throws `TABLE_UNKNOWN`, `TABLE_CORRUPT` */
+export async function readShippedTable(name: string): Promise<Uint8Array> {
+  const table = await findTable(name);
   try {
     const bytes = new Uint8Array(
-      gunzipSync(await readData(`${name}.san.gz`), { maxOutputLength: LARGEST_TABLE_BYTES }),
+      gunzipSync(await readData(`${table.name}.san.gz`), { maxOutputLength: LARGEST_TABLE_BYTES }),
     );
     if (tableDigest(bytes) === table.digest) return bytes;
   } catch (error) {
@@ -44,7 +52,7 @@ export async function readShippedTable(name: string): Promise<Uint8Array> {
   }
   throw new SottoError('A sanitizer table of this package is damaged.', {
     code: 'TABLE_CORRUPT',
-    facts: { name },
+    facts: { name: table.name },
     fix: 'Install the package again.',
   });
 }

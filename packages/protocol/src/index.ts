@@ -1,3 +1,13 @@
+export {
+  type AnswerEvent,
+  type AnswerMode,
+  type AnswerRequest,
+  answerEventSchema,
+  answerModeSchema,
+  answerRequestSchema,
+  type TextWindow,
+  textWindowSchema,
+} from './answers.js';
 export { checksum32 } from './checksum.js';
 export { type ErrorBody, errorBodyOf, errorBodySchema, errorFromBody, statusOfCode } from './errors.js';
 export { type JobEvent, jobEventSchema } from './events.js';

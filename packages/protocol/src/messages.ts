@@ -1,5 +1,6 @@
 import { SottoError } from '@sotto/base';
 import { z } from 'zod';
+import { answerModeSchema, textWindowSchema } from './answers.js';
 import { PROTOCOL_VERSION } from './version.js';
 
 const digest = z.string().regex(/^[0-9a-f]{16,128}$/);
@@ -42,6 +43,10 @@ export const modelInfoSchema = z.object({
   backend: z.object({ name, isa: name, threads: count }),
   /** The server can keep key sets beyond a session. */
   keyStore: z.boolean().optional(),
+  /** Modes in which this server answers; `fhe` alone when absent. */
+  modes: z.array(answerModeSchema).min(1).optional(),
+  /** Room of an answer in mode `sanitized`. */
+  textWindow: textWindowSchema.optional(),
 });
 export type ModelInfo = z.infer<typeof modelInfoSchema>;
 

@@ -1,5 +1,6 @@
 import { randomBytes, SottoError } from '@sotto/base';
 import {
+  type AnswerMode,
   decodeFrame,
   decodeRows,
   encodeFrame,
@@ -16,6 +17,7 @@ import {
 } from '@sotto/protocol';
 import { type Context, Hono } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { addAnswerRoutes } from './http/answer-routes.js';
 import { readBody, readJson } from './http/body.js';
 import { bearerToken, guardBrowser } from './http/guard.js';
 import { jobStream } from './http/job-stream.js';
@@ -25,6 +27,7 @@ import { limitRate } from './http/rate-limit.js';
 import type { KeyStore } from './keys/key-store.js';
 import { describeUnforeseen, type Logger } from './log.js';
 import type { SessionStore } from './state/session-store.js';
+import { requireMode, type TextService } from './text/text-service.js';
 
 const CONTROL_LIMIT_BYTES = 1 << 20;
 /** A block or a refreshed ciphertext; the largest secure ones are below 40 MB. */
@@ -33,6 +36,10 @@ const CIPHERTEXT_LIMIT_BYTES = 256 << 20;
 export interface AppOptions {
   readonly model: ModelInfo;
   readonly sessions: SessionStore;
+  /** Answers prompts in clear; null when the server does not answer in mode `sanitized`. */
+  readonly text: TextService | null;
+  /** Modes in which the server answers. */
+  readonly modes: readonly AnswerMode[];
   /** Names by which this server may be addressed, lower case. */
   readonly allowedHosts: ReadonlySet<string>;
   readonly log: Logger;
@@ -64,9 +71,9 @@ function requireIndex(found: number, expected: number): void {
 
 /** All routes of the server. Handlers only parse, hand over and answer; the work is the engine's. */
 export function createApp(options: AppOptions): Hono {
-  const { model, sessions, allowedHosts, log, keyStore, requestsPerSecond } = options;
+  const { model, sessions, text, modes, allowedHosts, log, keyStore, requestsPerSecond } = options;
   const app = new Hono();
-  const metrics = new Metrics(gauges(sessions, keyStore));
+  const metrics = new Metrics(gauges(sessions, text, keyStore));
   const sessionOf = (c: Context) => sessions.get(c.req.param('id') ?? '', bearerToken(c));
   const jobOf = (c: Context) => sessions.findJob(c.req.param('job') ?? '', bearerToken(c));
 
@@ -90,12 +97,15 @@ export function createApp(options: AppOptions): Hono {
   app.get('/metrics', (c) =>
     c.body(metrics.text(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
   );
-  app.get('/v1/model', (c) => c.json({ ...model, keyStore: keyStore !== null }));
+  const textWindow = text === null ? {} : { textWindow: text.window };
+  app.get('/v1/model', (c) => c.json({ ...model, keyStore: keyStore !== null, modes, ...textWindow }));
   addKeyRoutes(app, keyStore);
+  addAnswerRoutes(app, text);
 
   app.post('/v1/sessions', async (c) => {
     const body = await readJson(c.req.raw, CONTROL_LIMIT_BYTES);
     const request = parseMessage(sessionRequestSchema, body, 'session request');
+    requireMode(modes, 'fhe');
     const session = await sessions.open(request, () => bearerToken(c));
     return c.json({ protocol: PROTOCOL_VERSION, ...session.info }, 201);
   });
@@ -195,10 +205,13 @@ export function createApp(options: AppOptions): Hono {
   return app;
 }
 
-const gauges = (sessions: SessionStore, keyStore: KeyStore | null) => [
+const gauges = (sessions: SessionStore, text: TextService | null, keyStore: KeyStore | null) => [
   { name: 'sotto_sessions', help: 'Open sessions.', value: () => sessions.size },
   { name: 'sotto_jobs_running', help: 'Blocks that run.', value: () => sessions.queue.running },
   { name: 'sotto_jobs_queued', help: 'Blocks that wait.', value: () => sessions.queue.queued },
+  { name: 'sotto_answers', help: 'Answers in clear that ended well.', value: () => text?.answers ?? 0 },
+  { name: 'sotto_answer_tokens', help: 'Tokens of these answers.', value: () => text?.answerTokens ?? 0 },
+  { name: 'sotto_answers_queued', help: 'Answers in clear that wait.', value: () => text?.queue.queued ?? 0 },
   { name: 'sotto_key_sets', help: 'Key sets on disk.', value: () => keyStore?.count ?? 0 },
   {
     name: 'sotto_key_set_bytes',

@@ -15,3 +15,7 @@ export { type LogFields, type Logger, lineLogger, silentLogger } from './log.js'
 export { describeModel } from './model-info.js';
 export { type RunningServer, type ServeOptions, serve } from './serve.js';
 export { SessionStore } from './state/session-store.js';
+export { continueText } from './text/continue-text.js';
+export type { StartTextModel, TextEnd, TextHooks, TextModel, TextRequest } from './text/port.js';
+export { TextService, type TextServiceOptions } from './text/text-service.js';
+export { startWorkerTextModel } from './text/worker-text-model.js';

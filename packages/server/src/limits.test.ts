@@ -14,7 +14,14 @@ const model = {
   digest: 'cd'.repeat(32),
   backend: { name: 'none' },
 } as unknown as ModelInfo;
-const base: ServeOptions = { model, modelPath: 'none', backend: 'auto', threads: 1, startEngine };
+const base: ServeOptions = {
+  model,
+  modelPath: 'none',
+  backend: 'auto',
+  threads: 1,
+  startEngine,
+  modes: ['fhe'],
+};
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
     () => 'no error',

@@ -2,13 +2,16 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve as listen } from '@hono/node-server';
 import { SottoError } from '@sotto/base';
-import type { ModelInfo } from '@sotto/protocol';
+import type { AnswerMode, ModelInfo } from '@sotto/protocol';
 import { createApp } from './app.js';
 import type { StartEngine } from './engine/port.js';
 import { startWorkerEngine } from './engine/worker-engine.js';
 import { KeyStore } from './keys/key-store.js';
 import { type Logger, silentLogger } from './log.js';
 import { SessionStore } from './state/session-store.js';
+import type { StartTextModel } from './text/port.js';
+import { TextService } from './text/text-service.js';
+import { startWorkerTextModel } from './text/worker-text-model.js';
 
 export interface ServeOptions {
   readonly model: ModelInfo;
@@ -20,6 +23,10 @@ export interface ServeOptions {
   readonly host?: string;
   /** 0, the default, lets the system choose. */
   readonly port?: number;
+  /** Modes in which the server answers, default both. In `sanitized` it reads prompts whose words clients replaced. */
+  readonly modes?: readonly AnswerMode[];
+  /** Prompt and answer in clear together take at most this many positions, default 4096; the context of the model if less. */
+  readonly maxTextPositions?: number;
   /** Allows parameters below 128 bits; for tests only. */
   readonly allowInsecure?: boolean;
   readonly maxSessions?: number;
@@ -45,6 +52,8 @@ export interface ServeOptions {
   readonly log?: Logger;
   /** Default: the encrypted transformer in a worker thread a session. */
   readonly startEngine?: StartEngine;
+  /** Default: the clear model in one worker thread, for all clients. */
+  readonly startTextModel?: StartTextModel;
 }
 
 export interface RunningServer {
@@ -57,6 +66,9 @@ export interface RunningServer {
 const HEADER_TIMEOUT_MS = 15_000;
 /** A body may take this long as a whole; each of its pauses is limited too. */
 const REQUEST_TIMEOUT_MS = 10 * 60_000;
+const FLUSH_MS = 200;
+const MAX_TEXT_POSITIONS = 4096;
+const MAX_QUEUED_ANSWERS = 32;
 const CONNECTION_CHECK_MS = 5_000;
 const MAX_HEADER_BYTES = 16 << 10;
 const MAX_CONNECTIONS = 512;
@@ -111,13 +123,25 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     keyStore,
     log,
   });
+  const modes = options.modes ?? ['fhe', 'sanitized'];
+  const text = !modes.includes('sanitized')
+    ? null
+    : new TextService({
+        modelPath,
+        modelDigest: model.digest,
+        config: model.config,
+        startTextModel: options.startTextModel ?? ((path) => startWorkerTextModel(path, log)),
+        maxQueued: MAX_QUEUED_ANSWERS,
+        maxPositions: options.maxTextPositions ?? MAX_TEXT_POSITIONS,
+        log,
+      });
   const names = (options.names ?? []).map((name) => name.toLowerCase());
   const allowedHosts = new Set([
     ...['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host.toLowerCase()],
     ...names,
   ]);
   const { requestsPerSecond = 200 } = options;
-  const app = createApp({ model, sessions, allowedHosts, log, keyStore, requestsPerSecond });
+  const app = createApp({ model, sessions, text, modes, allowedHosts, log, keyStore, requestsPerSecond });
   const server = await new Promise<Server>((resolve, reject) => {
     const serverOptions = {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -148,8 +172,10 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     port,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await sessions.closeAll(options.graceMs ?? 0);
+      await Promise.all([sessions.closeAll(options.graceMs ?? 0), text?.close()]);
       keyStore?.close();
+      // What was just answered may still be on its way out.
+      await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
       server.closeAllConnections();
       await closed;
       log('stopped');

@@ -1,7 +1,7 @@
 import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
 import { printAnswer } from '../answer.js';
 import { clientKeyOf, keyOptions } from '../client-key.js';
-import type { Command } from '../command.js';
+import type { Command, Options, Output } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
   machineOf,
@@ -16,16 +16,40 @@ import {
 } from '../options.js';
 import { ProgressRenderer } from '../progress-renderer.js';
 import { askReport } from '../report.js';
+import { askSanitized, sanitizedReport, sanitizedSummary } from '../sanitized-answer.js';
+import { modeOption, sanitizedOptions } from '../sanitizer-options.js';
+
+async function askInClear(options: Options, output: Output): Promise<number> {
+  const json = options.flag('json');
+  const result = await askSanitized(options, output, {
+    url: options.required('server'),
+    files: modelFilesOf(options),
+    publicText: options.text('public') ?? '',
+    privateText: await privateTextOf(options),
+    maxTokens: options.integer('tokens', 1, 4096) ?? 32,
+    onPrepared: ({ sent }) => output.err(`Leaves this machine: ${sent}\n`),
+    onText: (text) => {
+      if (!json) output.out(text);
+    },
+  });
+  const report = sanitizedReport(result);
+  output.err(`\n${sanitizedSummary(report)}`);
+  output.out(json ? `${JSON.stringify(report)}\n` : '\n');
+  return exitCodes.ok;
+}
 
 export const command: Command = {
   name: 'ask',
   description:
-    'Makes keys, sends them to a running server and asks one question; with --key, keys are made and sent only once.\n' +
-    'The private part is encrypted here; the answer is decrypted here.',
+    'Asks a running server one question. Mode fhe makes keys and sends them (with --key only once), encrypts the private part\n' +
+    'here and decrypts the answer here. Mode sanitized replaces words of the private part here, sends the rest in clear, and\n' +
+    'puts your words back into the answer: much faster, and a weaker protection of another kind.',
   example: 'sotto ask --public "Once upon a time, there was" --private "a little girl named Lily" --tokens 4',
   options: {
     server: { value: 'URL', default: 'http://127.0.0.1:8417', help: 'Address of the server.' },
+    ...modeOption,
     ...questionOptions,
+    ...sanitizedOptions,
     ...parameterOptions,
     ...modelOptions,
     ...machineOptions,
@@ -33,6 +57,7 @@ export const command: Command = {
     compare: { help: 'Run the clear model here too, and show how far the answer is from its answer.' },
   },
   async run(options, output) {
+    if (options.required('mode') === 'sanitized') return await askInClear(options, output);
     const machine = machineOf(options);
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
     const privateText = await privateTextOf(options);

@@ -17,6 +17,8 @@ import {
 } from '../options.js';
 import { ProgressRenderer } from '../progress-renderer.js';
 import { demoReport, demoSummary } from '../report.js';
+import { sanitizedDemo } from '../sanitized-demo.js';
+import { modeOption, sanitizedOptions } from '../sanitizer-options.js';
 import { startServerProcess } from '../server-process.js';
 
 const DEFAULT_PUBLIC = 'Lily told the doctor';
@@ -41,16 +43,20 @@ export const command: Command = {
   name: 'demo',
   description:
     'Starts a server process with the model, asks it a prompt of which a part is private, prints the answer as it grows\n' +
-    'next to what the clear model says, then what it cost and what the server saw.',
+    'next to what the clear model says, then what it cost and what the server saw. With --mode sanitized: what leaves in place\n' +
+    'of the private part, the answer, and the answer with your words put back.',
   example:
     'sotto demo --public "Once upon a time, there was" --private "a small dragon" --tokens 2 --refresh client',
   options: {
+    ...modeOption,
     ...questionOptions,
+    ...sanitizedOptions,
     ...parameterOptions,
     ...modelOptions,
     ...machineOptions,
   },
   async run(options, output) {
+    if (options.required('mode') === 'sanitized') return await sanitizedDemo(options, output);
     const machine = machineOf(options);
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
     const publicText = options.text('public') ?? DEFAULT_PUBLIC;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { calibrationOf } from '@sotto/engine';
 import { readModelFile } from '@sotto/model';
+import type { AnswerMode } from '@sotto/protocol';
 import { describeBackend, describeModel, lineLogger, serve, silentLogger } from '@sotto/server';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
@@ -40,6 +41,12 @@ export const command: Command = {
     'It listens on this machine only, unless --host says otherwise; put TLS in front of it then.',
   example: 'sotto serve --port 8417',
   options: {
+    mode: {
+      choices: ['both', 'fhe', 'sanitized'],
+      value: 'NAME',
+      default: 'both',
+      help: 'Modes to answer in: on ciphertexts (fhe), on prompts in clear whose words clients replaced (sanitized).',
+    },
     port: { value: 'N', default: '8417', help: 'Port to listen on; 0 lets the system choose.' },
     host: { value: 'ADDRESS', default: '127.0.0.1', help: 'Address to listen on.' },
     ...modelOptions,
@@ -65,12 +72,17 @@ export const command: Command = {
   async run(options, output) {
     const machine = machineOf(options);
     const { name, path, license, weights } = await readModelFile(modelFilesOf(options));
-    await calibrationOf(weights, () =>
-      output.err('Measuring the ranges of this model: minutes, once. The server starts afterwards.\n'),
-    );
+    const mode = options.required('mode');
+    const modes: AnswerMode[] = mode === 'both' ? ['fhe', 'sanitized'] : [mode as AnswerMode];
+    if (modes.includes('fhe')) {
+      await calibrationOf(weights, () =>
+        output.err('Measuring the ranges of this model: minutes, once. The server starts afterwards.\n'),
+      );
+    }
     const server = await serve({
       model: describeModel(weights, { name, license, backend: describeBackend(machine) }),
       modelPath: path,
+      modes,
       ...machine,
       host: options.required('host'),
       port: options.integer('port', 0, 65535)!,
@@ -85,8 +97,8 @@ export const command: Command = {
     });
     output.out(
       options.flag('json')
-        ? `${JSON.stringify({ url: server.url, model: name, modelDigest: weights.digest })}\n`
-        : `Serving ${name} at ${server.url}\n`,
+        ? `${JSON.stringify({ url: server.url, model: name, modelDigest: weights.digest, modes })}\n`
+        : `Serving ${name} at ${server.url} (${modes.join(', ')})\n`,
     );
     await stopped(output.signal, options.flag('stop-with-stdin'));
     await server.close();

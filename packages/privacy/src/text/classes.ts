@@ -14,6 +14,8 @@ export type FormatClass =
   | 'name'
   | 'unknown'
   | 'acronym'
+  | 'letter'
+  | 'capital'
   | 'symbol'
   | `script:${ScriptName}`;
 
@@ -55,6 +57,8 @@ const nouns = (
   'question'
 ).split(' ');
 
+const capitals = ['A', 'I'];
+
 const symbols = [...'★☆●○■□▲△▼▽◆◇→←↑↓✓✗♪♫☀☁☂☃☎☘☺♠♣♥♦⚑'];
 
 /** The class of a piece that is not in the vocabulary. */
@@ -68,6 +72,7 @@ export function classOf(kind: Exclude<PieceKind, 'public'>, text: string): Forma
       if (!/^\p{Script=Latin}/u.test(text)) {
         return `script:${scriptTests.find(([, test]) => test.test(text))?.[0] ?? 'other'}`;
       }
+      if (/^[a-zA-Z]$/.test(text)) return text >= 'a' ? 'letter' : 'capital';
       if (text.length > 1 && text === text.toUpperCase()) return 'acronym';
       return text[0] === text[0]!.toLowerCase() ? 'unknown' : 'name';
     }
@@ -111,6 +116,11 @@ export function drawFromClass(format: FormatClass, source: RandomSource): string
       return letters(3, source);
     case 'symbol':
       return pick(symbols, source);
+    // Nearly all words of one letter are these; the vectors have none of them.
+    case 'letter':
+      return 'a';
+    case 'capital':
+      return pick(capitals, source);
     case 'script':
       return pick(scriptWords.get(detail)!, source);
     default:
@@ -142,6 +152,8 @@ export function classBits(format: FormatClass): number {
     url: 1e5,
     id: 26 ** 2 * 1e6,
     acronym: 26 ** 3,
+    letter: 1,
+    capital: capitals.length,
     name: names.length,
     symbol: symbols.length,
     script: 16,

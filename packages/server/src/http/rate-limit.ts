@@ -10,7 +10,7 @@ interface Bucket {
 }
 
 /** Address of the peer; the same for all when the server does not run on Node's own HTTP. */
-const addressOf = (c: Context): string =>
+export const addressOf = (c: Context): string =>
   (c.env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming?.socket
     ?.remoteAddress ?? '';
 

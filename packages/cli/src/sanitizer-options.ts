@@ -1,0 +1,117 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { SottoError } from '@sotto/base';
+import { SanitizerState } from '@sotto/client';
+import { readShippedTable, Sanitizer } from '@sotto/privacy';
+import type { OptionSpecs, Options } from './command.js';
+import { stateFolder } from './options.js';
+
+export const modeOption: OptionSpecs = {
+  mode: {
+    choices: ['fhe', 'sanitized'],
+    value: 'NAME',
+    default: 'fhe',
+    help: 'fhe encrypts the private part and the answer; sanitized replaces words of it by lot, the rest is in clear.',
+  },
+};
+
+export const tableOption: OptionSpecs = {
+  table: {
+    value: 'NAME',
+    default: 'neutral',
+    help: 'Sanitizer table: neutral, lexicon or whole, with -1, -3 or -10 for its epsilon, or a file (.san, .san.gz).',
+  },
+};
+
+export const ledgerOption: OptionSpecs = {
+  ledger: {
+    value: 'DIR',
+    help: 'Folder of privacy ledger and reply memo; in the state folder of the user when absent.',
+  },
+};
+
+/** Options that only mode `sanitized` has. */
+export const sanitizedOptions: OptionSpecs = {
+  ...tableOption,
+  'epsilon-budget': {
+    value: 'N',
+    help: 'Largest epsilon of an epoch, all questions together, from now on; 200 until one is set.',
+  },
+  words: {
+    choices: ['all', 'uncommon'],
+    value: 'WHICH',
+    default: 'all',
+    help: 'Words to replace; uncommon leaves common words of the table in clear.',
+  },
+  context: { value: 'NAME', default: '', help: 'Conversation: replies to equal words repeat within it.' },
+  raw: { help: 'Mode sanitized: continue the text, do not answer it by the chat template of the model.' },
+  ...ledgerOption,
+};
+
+const MOST_TABLE_BYTES = 64 << 20;
+const MOST_BUDGET = 1e6;
+
+/** Folder of the user's ledger. */
+export const ledgerFolder = (options: Options) => options.text('ledger') ?? join(stateFolder(), 'sanitizer');
+
+/** A table by name, or from a file. @throws `TABLE_UNKNOWN`, `TABLE_CORRUPT`, `FILE_UNREADABLE`. */
+export async function tableBytesOf(name: string): Promise<Uint8Array> {
+  if (!/\.san(\.gz)?$/.test(name)) return await readShippedTable(name);
+  try {
+    const bytes = await readFile(name);
+    return new Uint8Array(
+      name.endsWith('.gz') ? gunzipSync(bytes, { maxOutputLength: MOST_TABLE_BYTES }) : bytes,
+    );
+  } catch (error) {
+    throw new SottoError('The table file cannot be read.', {
+      code: 'FILE_UNREADABLE',
+      facts: { path: name, reason: (error as NodeJS.ErrnoException).code ?? 'unknown' },
+      fix: 'Check the path, or name a table of `sotto sanitizer list`.',
+      cause: error,
+    });
+  }
+}
+
+/** @throws `USAGE_NUMBER` */
+export function epsilonBudgetOf(options: Options): number | undefined {
+  const text = options.text('epsilon-budget');
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && value > 0 && value <= MOST_BUDGET) return value;
+  throw new SottoError('--epsilon-budget is not a number that can be used.', {
+    code: 'USAGE_NUMBER',
+    facts: { above: 0, largest: MOST_BUDGET },
+    fix: 'Give the sum of epsilons that an epoch may cost, e.g. 200.',
+  });
+}
+
+export interface OpenSanitizer {
+  readonly sanitizer: Sanitizer;
+  readonly state: SanitizerState;
+  /** Reading and certifying the table. */
+  readonly startMs: number;
+}
+
+/** Table, ledger and memo of a command. Close the state as soon as nothing more is to be sanitized: others wait for it. */
+export async function openSanitizer(
+  options: Options,
+  folder: string = ledgerFolder(options),
+): Promise<OpenSanitizer> {
+  const tableBytes = await tableBytesOf(options.required('table'));
+  const state = SanitizerState.open(folder, epsilonBudgetOf(options));
+  try {
+    const startMs = performance.now();
+    const sanitizer = new Sanitizer({
+      tableBytes,
+      ledger: state.ledger,
+      user: state.user,
+      memo: state.memo(),
+      policy: { scope: options.required('words') === 'uncommon' ? 'uncommon-words' : 'every-word' },
+    });
+    return { sanitizer, state, startMs: performance.now() - startMs };
+  } catch (error) {
+    state.close();
+    throw error;
+  }
+}

@@ -1,0 +1,267 @@
+import { SottoError } from '@sotto/base';
+import { encodeChat, type ModelFiles, type Tokenizer } from '@sotto/model';
+import {
+  Desanitizer,
+  type Receipt,
+  type Sanitizer,
+  type SanitizerTimes,
+  type Substitution,
+} from '@sotto/privacy';
+import {
+  type AnswerEvent,
+  answerEventSchema,
+  errorFromBody,
+  type ModelInfo,
+  modelInfoSchema,
+  PROTOCOL_VERSION,
+} from '@sotto/protocol';
+import { Connection, type ConnectionOptions } from '../connection.js';
+import { tokenizerOfServer } from './server-tokenizer.js';
+
+export interface SanitizedSessionOptions extends ConnectionOptions {
+  readonly sanitizer: Sanitizer;
+  /** Where the tokenizer is; the embedded model's when absent. */
+  readonly files?: ModelFiles;
+  readonly signal?: AbortSignal;
+}
+
+export interface SanitizedQuestion {
+  /** Leaves this process as it is. */
+  readonly publicText?: string;
+  /** Leaves this process only after its words were replaced. */
+  readonly privateText: string;
+  /** Largest number of answer tokens. */
+  readonly maxTokens: number;
+  /** Fixed replies repeat within a context, e.g. a conversation; default one for all. */
+  readonly context?: string;
+  /** Continue the text instead of answering it by the chat template of the model; so does a model without a template. */
+  readonly raw?: boolean;
+}
+
+/** A question that was sanitized and paid for, and has not left yet. */
+export interface PreparedQuestion {
+  /** All of the prompt as the server will read it. */
+  readonly sent: string;
+  readonly tokens: readonly number[];
+  readonly maxTokens: number;
+  readonly receipt: Receipt;
+  readonly times: SanitizerTimes;
+  /** Secret: holds the user's words. */
+  readonly substitutions: readonly Substitution[];
+}
+
+/** A part of the answer with the user's own words; empty while a substitute may still be growing. */
+export interface SanitizedPiece {
+  readonly text: string;
+  readonly tokens: readonly number[];
+}
+
+/** What an answer cost. */
+export interface SanitizedSummary {
+  readonly reason: 'end' | 'length';
+  readonly promptTokens: number;
+  readonly answerTokens: number;
+  /** The answer as it came: about the replaced words. */
+  readonly answerAsSent: string;
+  readonly seconds: {
+    /** From sending to the first token, and to the last. */
+    readonly firstToken: number;
+    readonly total: number;
+    /** At the server: waiting, computing. */
+    readonly queue: number;
+    readonly model: number;
+    /** Here: replacing words, writing the ledger, putting words back. */
+    readonly sanitize: number;
+    readonly ledger: number;
+    readonly restore: number;
+  };
+  readonly bytes: { readonly up: number; readonly down: number };
+}
+
+type Done = Extract<AnswerEvent, { type: 'done' }>;
+
+/**
+ * Asks a server in mode `sanitized`: words of the private part are replaced here, the server works in clear on what is left, and
+ * the user's words are put back into the answer here. Tokenizer, table, ledger and memo never leave this process.
+ *
+ * ```ts
+ * const state = SanitizerState.open(folder);
+ * const sanitizer = new Sanitizer({ tableBytes: await readShippedTable('neutral'), ...state, memo: state.memo() });
+ * const session = await SanitizedSession.connect('http://127.0.0.1:8417', { sanitizer });
+ * const prepared = session.prepare({ privateText: 'My doctor suspects a flu.', maxTokens: 40 });
+ * for await (const { text } of session.send(prepared)) process.stdout.write(text);
+ * ```
+ */
+export class SanitizedSession {
+  readonly server: ModelInfo;
+  readonly #connection: Connection;
+  readonly #tokenizer: Tokenizer;
+  readonly #sanitizer: Sanitizer;
+
+  private constructor(connection: Connection, server: ModelInfo, tokenizer: Tokenizer, sanitizer: Sanitizer) {
+    this.#connection = connection;
+    this.server = server;
+    this.#tokenizer = tokenizer;
+    this.#sanitizer = sanitizer;
+  }
+
+  /** @throws `SERVER_UNREACHABLE`, `MODE_UNSUPPORTED`, `MODEL_MISMATCH` and the errors of the tokenizer's readers. */
+  static async connect(url: string, options: SanitizedSessionOptions): Promise<SanitizedSession> {
+    const connection = new Connection(url, options);
+    const server = await connection.json(modelInfoSchema, 'model description', {
+      method: 'GET',
+      path: '/v1/model',
+      signal: options.signal,
+      repeatable: true,
+    });
+    if (!server.modes?.includes('sanitized') || !server.textWindow) {
+      throw new SottoError('The server does not answer in mode sanitized.', {
+        code: 'MODE_UNSUPPORTED',
+        facts: { modes: (server.modes ?? ['fhe']).join(', ') },
+        fix: 'Ask another server, or start this one with --mode sanitized.',
+      });
+    }
+    const tokenizer = await tokenizerOfServer(options.files ?? {}, server);
+    return new SanitizedSession(connection, server, tokenizer, options.sanitizer);
+  }
+
+  /**
+   * Sanitizes a question and pays for it; nothing is sent. What cannot be asked is refused before it is paid for.
+   *
+   * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOKENS`, `PROMPT_TOO_LONG`, `BUDGET_SPENT`, and the other errors of sanitizer and
+   *   tokenizer
+   */
+  prepare(question: SanitizedQuestion): PreparedQuestion {
+    const { publicText = '', privateText, maxTokens, context = '' } = question;
+    if (privateText.trim() === '') {
+      throw new SottoError('The private part is empty.', {
+        code: 'PROMPT_PRIVATE_EMPTY',
+        fix: 'Put at least one word into the private part; a prompt without one needs no sanitizer.',
+      });
+    }
+    if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+      throw new SottoError('At least one answer token must be asked for.', {
+        code: 'PROMPT_TOKENS',
+        facts: { maxTokens },
+        fix: 'Ask for 1 or more tokens.',
+      });
+    }
+    let sent = '';
+    let tokens: readonly number[] = [];
+    const { receipt, substitutions, times } = this.#sanitizer.sanitize(
+      privateText.trim(),
+      context,
+      (sanitized) => {
+        const parts = [publicText.trim(), sanitized].filter((part) => part !== '');
+        sent = parts.join(' ');
+        tokens = this.#encode(sent, maxTokens, question.raw ?? false);
+      },
+    );
+    return { sent, tokens, maxTokens, receipt, times, substitutions };
+  }
+
+  /**
+   * Sends a prepared question and yields the answer as it grows, with the user's words put back. Its return value is the summary.
+   * Leaving it early, or the signal, stops the server's work.
+   *
+   * @throws `JOB_CANCELLED`, `SERVER_BUSY`, `RESULT_MISMATCH` and the server's errors
+   */
+  async *send(
+    prepared: PreparedQuestion,
+    signal?: AbortSignal,
+  ): AsyncGenerator<SanitizedPiece, SanitizedSummary, undefined> {
+    const startMs = performance.now();
+    const before = { ...this.#connection.traffic };
+    const restored = new Desanitizer(prepared.substitutions);
+    const asSent = new TextDecoder();
+    let answerAsSent = '';
+    let restoreMs = 0;
+    let firstMs: number | undefined;
+    let answerTokens = 0;
+    let done: Done | undefined;
+    for await (const event of this.#events(prepared, signal)) {
+      if (event.type === 'failed') throw errorFromBody({ error: event.error });
+      if (event.type === 'done') {
+        done = event;
+        break;
+      }
+      firstMs ??= performance.now();
+      answerTokens += event.tokens.length;
+      if (answerTokens > prepared.maxTokens) throw mismatch('more tokens than were asked for');
+      const bytes = Buffer.concat(event.tokens.map((token) => this.#tokenizer.bytesOf(token)));
+      const restoreStartMs = performance.now();
+      const text = restored.push(bytes);
+      restoreMs += performance.now() - restoreStartMs;
+      answerAsSent += asSent.decode(bytes, { stream: true });
+      yield { text, tokens: event.tokens };
+    }
+    if (!done) throw mismatch('no end');
+    if (done.answerTokens !== answerTokens) throw mismatch('other tokens than it says');
+    const rest = restored.finish();
+    if (rest !== '') yield { text: rest, tokens: [] };
+    const endMs = performance.now();
+    const { upBytes, downBytes } = this.#connection.traffic;
+    return {
+      reason: done.reason,
+      promptTokens: prepared.tokens.length,
+      answerTokens,
+      answerAsSent: answerAsSent + asSent.decode(),
+      seconds: {
+        firstToken: ((firstMs ?? endMs) - startMs) / 1000,
+        total: (endMs - startMs) / 1000,
+        queue: done.queueSeconds,
+        model: done.modelSeconds,
+        sanitize: prepared.times.sanitizeMs / 1000,
+        ledger: prepared.times.ledgerMs / 1000,
+        restore: restoreMs / 1000,
+      },
+      bytes: { up: upBytes - before.upBytes, down: downBytes - before.downBytes },
+    };
+  }
+
+  #events(prepared: PreparedQuestion, signal: AbortSignal | undefined) {
+    const { bosToken, endTokens } = this.#tokenizer;
+    const request = {
+      protocol: PROTOCOL_VERSION,
+      mode: 'sanitized',
+      modelDigest: this.server.digest,
+      tokens: prepared.tokens,
+      maxTokens: prepared.maxTokens,
+      endTokens: [...new Set([...endTokens, bosToken])],
+    };
+    return this.#connection.stream(answerEventSchema, 'event of the answer', {
+      method: 'POST',
+      path: '/v1/answers',
+      body: { json: request },
+      signal,
+    });
+  }
+
+  #encode(text: string, maxTokens: number, raw: boolean): readonly number[] {
+    const { positions } = this.server.textWindow!;
+    // No token is longer: a text that cannot fit is not cut into tokens at all.
+    const smallest = Math.ceil(text.length / LONGEST_TOKEN_UNITS);
+    if (smallest <= positions) {
+      const asText = raw || this.#tokenizer.chatTemplate === null;
+      const tokens = asText
+        ? this.#tokenizer.encode(text, { bos: true })
+        : encodeChat(this.#tokenizer, [{ role: 'user', content: text }]);
+      if (tokens.length + maxTokens - 1 <= positions) return tokens;
+    }
+    throw new SottoError('Prompt and answer are longer than the window.', {
+      code: 'PROMPT_TOO_LONG',
+      facts: { maxTokens, positions },
+      fix: 'Shorten the prompt or ask for fewer tokens.',
+    });
+  }
+}
+
+/** UTF-16 units of a token at most, in any vocabulary worth the name (runs of spaces are the longest). */
+const LONGEST_TOKEN_UNITS = 256;
+
+const mismatch = (found: string) =>
+  new SottoError('The stream of the answer is not what the protocol says.', {
+    code: 'RESULT_MISMATCH',
+    facts: { found },
+    fix: 'Ask again; use the same Sotto version at client and server.',
+  });

@@ -1,0 +1,35 @@
+import { fileURLToPath } from 'node:url';
+import { SottoError } from '@sotto/base';
+import {
+  embeddedModel,
+  type ModelFiles,
+  openCheckpoint,
+  readTokenizerFile,
+  type Tokenizer,
+} from '@sotto/model';
+import type { ModelInfo } from '@sotto/protocol';
+
+/**
+ * The client's own tokenizer of the model that a server has. Weights are not loaded: a file of weights is only compared with the
+ * digest of the server's, and not at all when a tokenizer is given by itself.
+ *
+ * @throws `MODEL_MISMATCH`, `FILE_UNREADABLE`, `TOKENIZER_INVALID` and the errors of the readers.
+ */
+export async function tokenizerOfServer(files: ModelFiles, server: ModelInfo): Promise<Tokenizer> {
+  if (files.tokenizer === undefined) {
+    const checkpoint = await openCheckpoint(files.model ?? fileURLToPath(embeddedModel.model));
+    try {
+      const digest = await checkpoint.digest();
+      if (digest !== server.digest) {
+        throw new SottoError('The server has another model than the client.', {
+          code: 'MODEL_MISMATCH',
+          facts: { client: digest, server: server.digest },
+          fix: "Give both sides the same model file, or the client the tokenizer of the server's model.",
+        });
+      }
+    } finally {
+      await checkpoint.close();
+    }
+  }
+  return readTokenizerFile(files, server.config.vocabSize);
+}
