@@ -20,15 +20,14 @@ async function bench(
   options: Partial<PlanOptions> = {},
   shape: Partial<LlamaConfig> = {},
   noise = false,
+  byValue = false,
   { model, calibration } = tinyTestModel(1, shape),
 ) {
   const settings = { slots: 1024, topLevel: 12, blockRows: 4, ...options };
   const plan = await makePlan(model, calibration, settings);
-  const evaluator = createCleartextEvaluator({
-    slots: settings.slots,
-    levels: settings.topLevel,
-    logScale: 40,
-    ...(noise ? { noise: {} } : {}),
+  const description = { slots: settings.slots, levels: settings.topLevel, logScale: 40 };
+  const evaluator = createCleartextEvaluator(noise ? { ...description, noise: {} } : description, {
+    byValue,
   });
   const refresher = new CleartextRefresher(evaluator, { bits: 20 });
   const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator, refresher });
@@ -118,6 +117,57 @@ describe('a cache in groups of columns', () => {
     const after = await pass(transformer.conversation(open), [...secret.slice(0, 3), 20]);
     expect(difference(before.slice(0, 3), after.slice(0, 3))).toBe(0);
     expect(difference(before.slice(3), after.slice(3))).toBeGreaterThan(0.01);
+  });
+});
+
+describe('working on values', () => {
+  /** Two blocks, every step of every layer. */
+  const steps = async (noise: boolean, byValue: boolean, shape: Partial<LlamaConfig> = {}) => {
+    const { model, plan, evaluator, refresher } = await bench({ slots: 1024 }, shape, noise, byValue);
+    const { calibration } = tinyTestModel(1, shape);
+    const seen: { name: string; level: number; re: Float64Array }[] = [];
+    const transformer = new EncryptedTransformer({
+      model,
+      calibration,
+      plan,
+      evaluator,
+      refresher,
+      trace: ({ name, level, value }) => seen.push({ name, level, re: evaluator.toSlots(value).re }),
+    });
+    const talk = transformer.conversation(open);
+    for (const tokens of [secret, [7, 2]]) {
+      const input = evaluator.fromSlots(embedRows(model, plan.client, tokens), plan.client.inputLevel);
+      const out = await transformer.forward(talk, input, tokens.length);
+      seen.push({ name: 'out', level: evaluator.levelOf(out), re: evaluator.toSlots(out).re });
+    }
+    return { seen, counts: evaluator.counts };
+  };
+  const apart = (a: Float64Array, b: Float64Array): number => {
+    const squares = a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0);
+    return Math.sqrt(squares / a.length);
+  };
+
+  test.each([
+    ['grouped heads', {}],
+    ['nothing a power of two', { dim: 18, headCount: 3, kvHeadCount: 3, hiddenDim: 27 }],
+  ])('%s: every step has the values, levels and counts of working step by step', async (_, shape) => {
+    const [full, quick] = [await steps(false, false, shape), await steps(false, true, shape)];
+    expect(quick.seen.map(({ name, level }) => [name, level])).toEqual(
+      full.seen.map(({ name, level }) => [name, level]),
+    );
+    const differences = full.seen.map(({ re }, i) => apart(re, quick.seen[i]!.re));
+    expect(Math.max(...differences)).toBeLessThan(1e-11);
+    expect(quick.counts).toEqual(full.counts);
+  });
+
+  test('the noise of every step is as large', async () => {
+    const exact = await steps(false, true);
+    const [full, quick] = [await steps(true, false), await steps(true, true)];
+    exact.seen.forEach(({ re }, i) => {
+      const ratio = apart(re, quick.seen[i]!.re) / apart(re, full.seen[i]!.re);
+      expect(ratio).toBeGreaterThan(0.4);
+      expect(ratio).toBeLessThan(2.5);
+    });
   });
 });
 
@@ -226,7 +276,7 @@ describe('a long public part', () => {
     [225, 12, 3],
     [290, 12, 3],
   ])('of %d tokens at %d levels is seen on %d pages', async (length, topLevel, pages) => {
-    const { transformer, pass, oracle, plan, refresher } = await bench({ topLevel }, {}, false, tiny);
+    const { transformer, pass, oracle, plan, refresher } = await bench({ topLevel }, {}, false, false, tiny);
     expect(plan.layout).toMatchObject({ columns: 64, pairs: 2, privateColumns: 32, publicCapacity: 96 });
     expect(publicPages(plan.layout, length)).toBe(pages);
     const tokens = [...long(length), ...secret, 5];
@@ -244,7 +294,7 @@ describe('a long public part', () => {
   });
 
   test('costs no refresh until the second ciphertext is full', async () => {
-    const { plan, model } = await bench({}, {}, false, tiny);
+    const { plan, model } = await bench({}, {}, false, false, tiny);
     const { calibration } = tiny;
     const work = (length: number) => workOfBlock(model, calibration, plan, length);
     const [short, full, more] = [await work(1), await work(224), await work(225)];
@@ -254,13 +304,13 @@ describe('a long public part', () => {
   });
 
   test('is on one page where no level is left to take two apart', async () => {
-    const { transformer, plan } = await bench({ topLevel: 9 }, {}, false, tiny);
+    const { transformer, plan } = await bench({ topLevel: 9 }, {}, false, false, tiny);
     expect(plan.client.publicCapacity).toBe(96);
     expect(() => transformer.conversation(long(97))).toThrow(/PLAN_WINDOW_EXCEEDED/);
   });
 
   test('stays encoded when another one is asked about', async () => {
-    const { transformer, pass } = await bench({}, {}, false, tiny);
+    const { transformer, pass } = await bench({}, {}, false, false, tiny);
     const [a, b] = [long(10), long(20)];
     const encodings = async (open: readonly number[]) => {
       const before = transformer.plains.encodings;

@@ -1,4 +1,5 @@
 import type { DiagonalMatrix, SlotVector } from '@sotto/he/scheme';
+import { FeatureProduct } from './feature-product.js';
 
 /** A linear map whose diagonals are known at once and whose values are made when they are encoded. */
 export interface LinearMap {
@@ -9,6 +10,8 @@ export interface LinearMap {
   /** A power of two, in slots. */
   readonly babySteps: number;
   build(): DiagonalMatrix;
+  /** The diagonals' work on plain values in one function; absent where it is not worth one. */
+  prepare?(): (values: SlotVector) => SlotVector;
 }
 
 /** Values of a complex vector under construction. */
@@ -31,6 +34,10 @@ export class VectorBuilder {
   }
 }
 
+type Entry = readonly [number, number];
+
+const modulo = (k: number, n: number): number => ((k % n) + n) % n;
+
 /**
  * A map from its entries.
  *
@@ -41,9 +48,9 @@ export function linearMap(
   slots: number,
   diagonals: readonly number[],
   babySteps: number,
-  entry: (slot: number, diagonal: number) => readonly [number, number] | null,
+  entry: (slot: number, diagonal: number) => Entry | null,
 ): LinearMap {
-  const canonical = diagonals.map((d) => ((d % slots) + slots) % slots);
+  const canonical = diagonals.map((d) => modulo(d, slots));
   return {
     name,
     diagonals: canonical,
@@ -59,6 +66,53 @@ export function linearMap(
         built.set(k, vector.finish());
       });
       return { diagonals: built };
+    },
+  };
+}
+
+/** Slots as features of `rows` rows each. */
+export interface FeatureShape {
+  readonly features: number;
+  readonly rows: number;
+}
+
+/**
+ * A map of features that does the same to every row.
+ *
+ * @param diagonals in features, each in 0..features-1.
+ * @param babySteps in features.
+ * @param entry the value of out[feature] += value * in[feature + diagonal], or null for zero.
+ * @param period the entries repeat after so many features.
+ */
+export function featureMap(
+  name: string,
+  shape: FeatureShape,
+  diagonals: readonly number[],
+  babySteps: number,
+  entry: (feature: number, diagonal: number) => Entry | null,
+  period = shape.features,
+): LinearMap {
+  const { features, rows } = shape;
+  return {
+    name,
+    diagonals: diagonals.map((d) => d * rows),
+    babySteps: babySteps * rows,
+    build: () => {
+      const built = new Map<number, SlotVector>();
+      for (const d of diagonals) {
+        const vector = new VectorBuilder(features * rows);
+        for (let feature = 0; feature < features; feature++) {
+          const value = entry(feature, d);
+          if (value === null) continue;
+          for (let row = 0; row < rows; row++) vector.set(feature * rows + row, value[0], value[1]);
+        }
+        built.set(d * rows, vector.finish());
+      }
+      return { diagonals: built };
+    },
+    prepare: () => {
+      const product = new FeatureProduct(shape, diagonals, entry, period);
+      return (values) => product.apply(values);
     },
   };
 }

@@ -15,7 +15,7 @@ interface MapCompiler {
 }
 
 function compilesMaps(ev: object): ev is MapCompiler {
-  return 'compileMap' in ev;
+  return typeof (ev as Partial<MapCompiler>).compileMap === 'function';
 }
 
 export interface PlainCacheOptions {

@@ -1,7 +1,7 @@
 import { SottoError, sha256, toHex } from '@sotto/base';
 import { BOS_TOKEN, forward, headDimOf, KvCache, type LlamaModel } from '@sotto/model';
-import { attentionSlot, type Layout, pairStride, publicPlace } from './layout.js';
-import { type LinearMap, linearMap } from './linear-map.js';
+import { attentionSlot, type Layout, publicPlace } from './layout.js';
+import { featureMap, type LinearMap } from './linear-map.js';
 
 /** Keys and values of the public part of a prompt, computed in the clear. Never empty: BOS is public. */
 export interface PublicContext {
@@ -57,21 +57,20 @@ function overPublic(
     head: number,
   ) => readonly [number, number] | null,
 ): LinearMap {
-  const stride = pairStride(l);
   const places = l.columns * l.pairs;
   let keys: Int32Array | undefined;
-  return linearMap(
+  return featureMap(
     name,
-    l.slots,
-    Array.from({ length: l.pairs }, (_, d) => d * stride),
-    l.slots,
-    (slot, diagonal) => {
-      const output = Math.floor(slot / stride);
-      const input = (output + diagonal / stride) % places;
+    { features: l.features, rows: l.blockRows },
+    Array.from({ length: l.pairs }, (_, d) => d * l.heads),
+    l.features,
+    (feature, diagonal) => {
+      const output = Math.floor(feature / l.heads);
+      const input = (output + diagonal / l.heads) % places;
       keys ??= keysAtPlaces(l, length, page);
       const keyNumber = keys[keyAt === 'output' ? output : input]!;
       if (keyNumber < 0) return null;
-      return entry(output % l.pairs, input % l.pairs, keyNumber, Math.floor(slot / l.blockRows) % l.heads);
+      return entry(output % l.pairs, input % l.pairs, keyNumber, feature % l.heads);
     },
   );
 }

@@ -1,7 +1,7 @@
 import { headDimOf, type LlamaModel } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
 import { innerOf, type Layout, quarterStride } from './layout.js';
-import { balancedBabySteps, type LinearMap, linearMap } from './linear-map.js';
+import { balancedBabySteps, type FeatureShape, featureMap, type LinearMap } from './linear-map.js';
 import type { LayerPolynomials, NormPolynomial } from './polynomials.js';
 
 /** The four things that one product makes of a normalised row, each in its quarter of the columns. */
@@ -18,19 +18,13 @@ function fromStream(
   dim: number,
   weight: (feature: number, input: number) => Entry | null,
 ): LinearMap {
-  const tau = l.blockRows;
-  return linearMap(
-    name,
-    l.slots,
-    range(l.width).map((d) => d * tau),
-    balancedBabySteps(l.width, tau),
-    (slot, diagonal) => {
-      const feature = Math.floor(slot / tau);
-      const input = (feature + diagonal / tau) % l.width;
-      return input < dim ? weight(feature, input) : null;
-    },
-  );
+  return featureMap(name, shapeOf(l), range(l.width), balancedBabySteps(l.width, 1), (feature, diagonal) => {
+    const input = (feature + diagonal) % l.width;
+    return input < dim ? weight(feature, input) : null;
+  });
 }
+
+const shapeOf = (l: Layout): FeatureShape => ({ features: l.features, rows: l.blockRows });
 
 /** Weights act on the scaled stream and are multiplied by the scaled row norm afterwards; this undoes both scales. */
 const unscale = (norm: NormPolynomial): number => 1 / (norm.streamScale * norm.rowScale);
@@ -76,25 +70,24 @@ export function attentionOutput(model: LlamaModel, l: Layout, layer: number, p: 
   const { config } = model;
   const w = model.layers[layer]!;
   const headDim = headDimOf(config);
-  const tau = l.blockRows;
   const inputs = l.pairs * l.heads;
   // The inverse was that of twice the sum, so the average comes halved; the real part doubles.
   const scale = p.feedForwardNorm.streamScale;
-  return linearMap(
+  return featureMap(
     `attention-output/${layer}`,
-    l.slots,
-    range(inputs).map((d) => d * tau),
-    balancedBabySteps(inputs, tau),
-    (slot, diagonal) => {
-      const feature = Math.floor(slot / tau);
+    shapeOf(l),
+    range(inputs),
+    balancedBabySteps(inputs, 1),
+    (feature, diagonal) => {
       const output = feature % l.width;
-      const input = (feature + diagonal / tau) % inputs;
+      const input = (feature + diagonal) % inputs;
       const pair = Math.floor(input / l.heads);
       const head = input % l.heads;
       if (output >= config.dim || head >= config.headCount || 2 * pair >= headDim) return null;
       const at = output * config.dim + head * headDim + 2 * pair;
       return [scale * w.wo[at]!, -scale * w.wo[at + 1]!];
     },
+    Math.max(l.width, inputs),
   );
 }
 
@@ -117,6 +110,18 @@ export function feedForwardInput(
   });
 }
 
+/** At output * innerWidth + inner: feature * downDiagonals + diagonal that does this pair. */
+function downOwners(l: Layout): Int32Array {
+  const owner = new Int32Array(l.width * l.innerWidth).fill(-1);
+  for (let feature = 0; feature < l.features; feature++) {
+    for (let d = 0; d < l.downDiagonals; d++) {
+      const at = (feature % l.width) * l.innerWidth + innerOf(l, (feature + d) % l.features);
+      if (owner[at] === -1) owner[at] = feature * l.downDiagonals + d;
+    }
+  }
+  return owner;
+}
+
 /**
  * The down projection onto the residual stream at `streamScale`, to be summed over all blocks of `width` features. Every
  * (output, inner) pair is done at the first of the places where the staircase brings it together.
@@ -130,28 +135,19 @@ export function feedForwardOutput(
 ): LinearMap {
   const { config } = model;
   const w = model.layers[layer]!;
-  const tau = l.blockRows;
   const scale = streamScale * p.gateScale * p.upScale;
   const diagonals = range(l.downDiagonals);
-  // owner[output * innerWidth + inner] = feature * diagonals + diagonal that does it.
-  const owner = new Int32Array(l.width * l.innerWidth).fill(-1);
-  for (let feature = 0; feature < l.features; feature++) {
-    for (const d of diagonals) {
-      const at = (feature % l.width) * l.innerWidth + innerOf(l, (feature + d) % l.features);
-      if (owner[at] === -1) owner[at] = feature * diagonals.length + d;
-    }
-  }
-  return linearMap(
+  let owner: Int32Array | null = null;
+  return featureMap(
     `feed-forward-output/${layer}`,
-    l.slots,
-    diagonals.map((d) => d * tau),
-    balancedBabySteps(l.width, tau),
-    (slot, diagonal) => {
-      const feature = Math.floor(slot / tau);
-      const d = diagonal / tau;
+    shapeOf(l),
+    diagonals,
+    balancedBabySteps(l.width, 1),
+    (feature, d) => {
       const output = feature % l.width;
       const inner = innerOf(l, (feature + d) % l.features);
       if (output >= config.dim || inner >= config.hiddenDim) return null;
+      owner ??= downOwners(l);
       if (owner[output * l.innerWidth + inner] !== feature * diagonals.length + d) return null;
       return [scale * w.w2[output * config.hiddenDim + inner]!, 0];
     },

@@ -6,5 +6,6 @@ export {
   type CleartextOptions,
   createCleartextEvaluator,
   type TraceEvent,
+  type ValueMap,
 } from './evaluator.js';
 export { CleartextRefresher, type CleartextRefresherOptions } from './refresher.js';

@@ -1,3 +1,5 @@
+import { giveBack, takeArray, takeCopy, takeZeros } from './pool.js';
+
 /**
  * Loops over complex slot vectors. A vector of power-of-two length p stands for its periodic repetition, so operands of
  * different lengths combine at the longer one, and work on small models costs what their period costs.
@@ -13,10 +15,11 @@ function longer(a: Float64Array, b: Float64Array): number {
 
 function addReal(a: Float64Array, b: Float64Array, sign: number): Float64Array {
   const n = longer(a, b);
-  const out = new Float64Array(n);
+  const out = takeArray(n);
   const ma = a.length - 1;
   const mb = b.length - 1;
-  for (let i = 0; i < n; i++) out[i] = a[i & ma] + sign * b[i & mb];
+  if (sign === 1) for (let i = 0; i < n; i++) out[i] = a[i & ma] + b[i & mb];
+  else for (let i = 0; i < n; i++) out[i] = a[i & ma] - b[i & mb];
   return out;
 }
 
@@ -30,7 +33,7 @@ export function addSlots(a: Slots, b: Slots, sign: 1 | -1): Slots {
 
 /** A vector of zeros to accumulate into. */
 export function zeroSlots(length: number, complex: boolean): Slots {
-  return { re: new Float64Array(length), im: complex ? new Float64Array(length) : null };
+  return { re: takeZeros(length), im: complex ? takeZeros(length) : null };
 }
 
 /**
@@ -83,7 +86,12 @@ export function mulSlots(a: Slots, b: Slots): Slots {
 /** a * (re + i*im). */
 export function scaleSlots(a: Slots, re: number, im = 0): Slots {
   if (im === 0) {
-    return { re: a.re.map((v) => v * re), im: a.im === null ? null : a.im.map((v) => v * re) };
+    const scaled = (v: Float64Array): Float64Array => {
+      const out = takeArray(v.length);
+      for (let i = 0; i < v.length; i++) out[i] = v[i] * re;
+      return out;
+    };
+    return { re: scaled(a.re), im: a.im === null ? null : scaled(a.im) };
   }
   return mulSlots(a, { re: Float64Array.of(re), im: Float64Array.of(im) });
 }
@@ -92,12 +100,62 @@ export function scaleSlots(a: Slots, re: number, im = 0): Slots {
 export function rotateSlots(a: Slots, shift: number): Slots {
   const turn = (v: Float64Array): Float64Array => {
     const k = ((shift % v.length) + v.length) % v.length;
-    const out = new Float64Array(v.length);
+    const out = takeArray(v.length);
     out.set(v.subarray(k), 0);
     out.set(v.subarray(0, k), v.length - k);
     return out;
   };
   return { re: turn(a.re), im: a.im === null ? null : turn(a.im) };
+}
+
+/** From this stride on, moving the window by one step at a time beats doubling it. */
+const longStride = 16;
+
+function windowSums(v: Float64Array, count: number, stride: number): Float64Array {
+  const n = v.length;
+  const step = Math.abs(stride);
+  const mask = n - 1;
+  if (step < longStride) {
+    let total = v;
+    for (let k = stride; Math.abs(k) < step * count; k *= 2) {
+      const next = takeArray(n);
+      for (let i = 0; i < n; i++) next[i] = total[i] + total[(i + k) & mask];
+      if (total !== v) giveBack(total);
+      total = next;
+    }
+    return total === v ? takeCopy(v) : total;
+  }
+  const total = takeZeros(n);
+  for (let j = 0; j < count; j++) {
+    for (let i = 0; i < step; i++) total[i] += v[(i + j * stride) & mask];
+  }
+  const enters = stride > 0 ? (count - 1) * step : 0;
+  const leaves = stride > 0 ? -step : -count * step;
+  for (let from = step; from < n; from += step) {
+    const before = from - step;
+    const first = (from + enters) & mask;
+    const last = (from + leaves) & mask;
+    for (let i = 0; i < step; i++) total[from + i] = total[before + i] + v[first + i] - v[last + i];
+  }
+  return total;
+}
+
+/**
+ * out[i] = a[i] + a[i + stride] + ... (`count` terms), in its smallest known period.
+ * @param count and |stride| powers of two.
+ */
+export function sumSlotsAt(a: Slots, count: number, stride: number): Slots {
+  const sum = (v: Float64Array): Float64Array => {
+    const step = Math.abs(stride);
+    if (step * count < v.length) return windowSums(v, count, stride);
+    const period = Math.min(step, v.length);
+    const out = takeZeros(period);
+    for (let i = 0; i < v.length; i++) out[i & (period - 1)] += v[i];
+    const times = (count * period) / v.length;
+    if (times !== 1) for (let i = 0; i < period; i++) out[i] *= times;
+    return out;
+  };
+  return { re: sum(a.re), im: a.im === null ? null : sum(a.im) };
 }
 
 /** Largest magnitude of a real or imaginary part. */
