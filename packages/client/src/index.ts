@@ -1,5 +1,11 @@
+export type { AnswerToken, DraftCounts } from './answering.js';
 export { ClearReference, type LogitsError } from './clear-reference.js';
 export { Connection, type ConnectionOptions, type Traffic } from './connection.js';
+export { type BlockRequest, type DraftedBlock, type Drafting, draftBlock } from './draft/block-plan.js';
+export { DraftTable, tableDrafter } from './draft/draft-table.js';
+export type { Drafter } from './draft/drafter.js';
+export { modelDrafter } from './draft/model-drafter.js';
+export { ngramDrafter } from './draft/ngram.js';
 export { type ClientKey, inspectKeyFile, readKeyFile, writeKeyFile } from './key-file.js';
 export { KeySets } from './key-sets.js';
 export {
@@ -21,7 +27,6 @@ export {
 } from './sanitized/sanitized-session.js';
 export { SanitizerState } from './sanitized/sanitizer-state.js';
 export {
-  type AnswerToken,
   type Question,
   Session,
   type SessionCosts,

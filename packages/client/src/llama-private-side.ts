@@ -17,12 +17,14 @@ class LlamaPrivateSide implements PrivateSide {
   readonly #model: LocalModel;
   readonly #setup: SessionSetup;
   readonly #vault: Vault;
+  readonly #known: ReadonlySet<number>;
 
   constructor(model: LocalModel, setup: SessionSetup, vault: Vault) {
     const { parameters } = setup;
     this.#model = model;
     this.#setup = setup;
     this.#vault = vault;
+    this.#known = new Set(setup.plan.client.knownTokens);
     this.parametersDigest = parameters.digest;
     this.planDigest = setup.planDigest;
     this.keys = setup.keys.map(({ name, wireBytes }, index) => ({ index, id: name, sizeBytes: wireBytes }));
@@ -47,6 +49,10 @@ class LlamaPrivateSide implements PrivateSide {
   makeKey(index: number): Uint8Array {
     const { id, maxLevel } = this.#setup.keys[index]!;
     return this.#vault.makeKey(id, maxLevel);
+  }
+
+  knows(token: number): boolean {
+    return this.#known.has(token);
   }
 
   encryptRows(tokens: readonly number[]): readonly Uint8Array[] {

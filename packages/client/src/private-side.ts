@@ -27,6 +27,8 @@ export interface PrivateSide {
   readonly keys: readonly KeyEntry[];
   /** Makes one key, serialised. */
   makeKey(index: number): Uint8Array;
+  /** The token may stand in a private row. */
+  knows(token: number): boolean;
   /** Embeds and encrypts tokens as rows from `position` on. */
   encryptRows(tokens: readonly number[], position: number): readonly Uint8Array[];
   /** Hidden rows (before the final norm) of a result. */

@@ -5,7 +5,16 @@ import { SottoError } from '@sotto/base';
 import { describeModel, lineLogger, type RunningServer, serve } from '@sotto/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clearPrivateSide, startClearEngine } from '../../../tests/fixtures/clear-engine.js';
-import { type LocalModel, loadLocalModel, type Question, Session, type SessionOptions } from './index.js';
+import {
+  type Drafter,
+  type LocalModel,
+  loadLocalModel,
+  modelDrafter,
+  ngramDrafter,
+  type Question,
+  Session,
+  type SessionOptions,
+} from './index.js';
 
 let model: LocalModel;
 let server: RunningServer;
@@ -71,6 +80,100 @@ describe('a session', () => {
     expect(bytes.up).toBeGreaterThan(2 * 8 * 64 * 8);
     await session.close();
     expect(await codeOf(session.status())).toBe('SESSION_UNKNOWN');
+  });
+
+  it('gives the same answer with drafts, in fewer passes', async () => {
+    const session = await connect();
+    const plain = await answer(session, { ...question, maxTokens: 12 });
+    expect(plain.map(({ pass }) => pass)).toEqual(plain.map((_, i) => plain[0]!.pass + i));
+    const before = (await session.status()).serverSaw;
+    const clear = modelDrafter(model.weights, 512);
+    // Every third guess is wrong.
+    let guesses = 0;
+    const drafter: Drafter = {
+      name: 'unreliable',
+      draft: (text, count) => clear.draft(text, count).map((token) => (++guesses % 3 === 0 ? 300 : token)),
+    };
+    const tokens = await answer(session, {
+      ...question,
+      maxTokens: 12,
+      compare: true,
+      drafting: { drafter },
+    });
+    expect(tokens.map(({ token }) => token)).toEqual(plain.map(({ token }) => token));
+    expect(tokens.every(({ clear }) => clear?.error.maxAbs === 0)).toBe(true);
+    expect(tokens.map(({ text }) => text).join('')).toBe(plain.map(({ text }) => text).join(''));
+    const { passes, drafted, accepted } = session.draftCounts;
+    expect(passes).toBeLessThan(9);
+    expect(accepted).toBeGreaterThan(5);
+    expect(drafted).toBeGreaterThan(accepted);
+    const after = (await session.status()).serverSaw;
+    expect(before.droppedRows).toBe(0);
+    // The last pass may have guesses that nobody needs.
+    expect(drafted - accepted - after.droppedRows).toBeGreaterThanOrEqual(0);
+    expect(after.droppedRows).toBeGreaterThan(0);
+    await session.close();
+  });
+
+  it('shows the server the same number of rows in every pass when that is asked for', async () => {
+    const rows: number[] = [];
+    const session = await connect({
+      createPrivateSide: async (options) => {
+        const side = await clearPrivateSide()(options);
+        return {
+          ...side,
+          encryptRows: (tokens, position) => {
+            rows.push(tokens.length);
+            return side.encryptRows(tokens, position);
+          },
+        };
+      },
+    });
+    const drafting = { drafter: ngramDrafter(), rows: 3, fixed: true };
+    const tokens = await answer(session, { ...question, drafting });
+    const text = tokens.map((token) => token.text).join('');
+    expect(text).toMatch(/^\. She lo/);
+    const answerRows = rows.slice(
+      Math.ceil(model.tokenizer.encode(` ${question.privateText}`, { bos: false }).length / 4),
+    );
+    expect(new Set(answerRows)).toEqual(new Set([3]));
+    await session.close();
+  });
+
+  it('repeats a pass without guesses when a guess leaves the calibrated ranges', async () => {
+    let broken = 0;
+    const session = await connect({
+      createPrivateSide: async (options) => {
+        const side = await clearPrivateSide()(options);
+        let strange = false;
+        return {
+          ...side,
+          encryptRows: (tokens, position) => {
+            strange = tokens.includes(300);
+            return side.encryptRows(tokens, position);
+          },
+          decryptRows: (ciphertexts, count) => {
+            if (!strange) return side.decryptRows(ciphertexts, count);
+            broken++;
+            throw new SottoError('void', { code: 'ENGINE_OUTPUT_ESCAPED', fix: 'none' });
+          },
+        };
+      },
+    });
+    const drafter: Drafter = { name: 'bad', draft: (_, count) => Array(count).fill(300) };
+    const tokens = await answer(session, { ...question, drafting: { drafter } });
+    expect(tokens.map((token) => token.text).join('')).toMatch(/^\. She lo/);
+    expect(broken).toBeGreaterThan(2);
+    await session.close();
+  });
+
+  it('goes on after tokens that are already known', async () => {
+    const session = await connect();
+    const all = await answer(session, question);
+    const after = all.slice(0, 3).map(({ token }) => token);
+    const rest = await answer(session, { ...question, after, maxTokens: 3 });
+    expect(rest.map(({ token }) => token)).toEqual(all.slice(3).map(({ token }) => token));
+    await session.close();
   });
 
   it('gives the same answer with client refresh', async () => {

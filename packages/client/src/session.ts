@@ -1,5 +1,4 @@
 import { type ProgressListener, ProgressMeter, SottoError } from '@sotto/base';
-import { argmax, finishLogits, type Tokenizer } from '@sotto/model';
 import {
   decodeRows,
   encodeRows,
@@ -19,14 +18,15 @@ import {
   sessionSchema,
   sessionStatusSchema,
 } from '@sotto/protocol';
-import { ClearReference, type LogitsError } from './clear-reference.js';
+import { Answering, type AnswerToken, type DraftCounts } from './answering.js';
 import { type Call, Connection, type ConnectionOptions, frameBody } from './connection.js';
+import type { Drafting } from './draft/block-plan.js';
 import type { ClientKey } from './key-file.js';
 import { keySetIdOf, uploadKeySet } from './key-upload.js';
 import { createPrivateSide } from './llama-private-side.js';
 import { type LocalModel, loadLocalModel } from './local-model.js';
 import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
-import { TextAssembler, tokenizePrompt } from './prompt.js';
+import { tokenizePrompt } from './prompt.js';
 
 export interface SessionOptions extends ConnectionOptions {
   /** The client's copy of the model; the embedded one when absent. */
@@ -53,20 +53,14 @@ export interface Question {
   readonly privateText: string;
   /** Largest number of answer tokens. */
   readonly maxTokens: number;
+  /** Tokens of the answer that are already known, e.g. from another session; they are as private as the rest. */
+  readonly after?: readonly number[];
   /** Run the clear model beside the encrypted one and report differences. */
   readonly compare?: boolean;
+  /** Guess the answer and have several guesses checked in one pass; the answer stays the same. */
+  readonly drafting?: Drafting;
   readonly onProgress?: ProgressListener;
   readonly signal?: AbortSignal;
-}
-
-export interface AnswerToken {
-  readonly token: number;
-  readonly text: string;
-  readonly logits: Float64Array;
-  /** Time for this token; for the first one that is the prefill. */
-  readonly seconds: number;
-  /** With `compare`: what the clear model chose, and how far the logits are off. */
-  readonly clear?: { readonly token: number; readonly text: string; readonly error: LogitsError };
 }
 
 /** What a session cost so far. */
@@ -80,8 +74,6 @@ const KEYS_POLL_MS = 100;
 const KEY_REPAIRS = 2;
 const LOOPBACK_BYTES_PER_MS = 200_000;
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-const ends = (tokenizer: Tokenizer, token: number) =>
-  tokenizer.endTokens.has(token) || token === tokenizer.bosToken;
 
 /**
  * A private conversation with one server. The secret key lives in this object alone.
@@ -103,6 +95,7 @@ export class Session {
   #keygenMs = 0;
   #uploadMs = 0;
   #keyBytesUp = 0;
+  #answering: Answering | undefined;
   #asked = false;
   #busy = false;
 
@@ -211,6 +204,11 @@ export class Session {
     this.#keyBytesUp += costs.bytesUp;
   }
 
+  /** What drafting gave in the latest answer. */
+  get draftCounts(): DraftCounts {
+    return this.#answering?.counts ?? { passes: 0, drafted: 0, accepted: 0 };
+  }
+
   /** What the server counts. */
   status(): Promise<SessionStatus> {
     return this.#connection.json(sessionStatusSchema, 'session status', {
@@ -226,9 +224,10 @@ export class Session {
    * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOO_LONG`, `SESSION_BUSY`, the tokenizer's and the server's errors.
    */
   async *ask(question: Question): AsyncGenerator<AnswerToken, void, undefined> {
-    const { tokenizer, weights } = this.model;
-    const { publicText = '', privateText, maxTokens, signal } = question;
-    const { publicTokens, privateTokens } = tokenizePrompt(tokenizer, publicText, privateText);
+    const { publicText = '', privateText, maxTokens, signal, after = [] } = question;
+    const prompt = tokenizePrompt(this.model.tokenizer, publicText, privateText);
+    const { publicTokens } = prompt;
+    const privateTokens = [...prompt.privateTokens, ...after];
     this.#requireRoom(publicTokens.length, privateTokens.length, maxTokens);
     if (this.#busy) {
       throw new SottoError('The session is answering another question.', {
@@ -240,41 +239,20 @@ export class Session {
     try {
       if (this.#asked) await this.#connection.empty({ method: 'POST', path: this.#path('/reset'), signal });
       this.#asked = true;
-      const prompt = [...publicTokens, ...privateTokens];
-      const reference = question.compare ? new ClearReference(weights, prompt) : undefined;
-      const text = new TextAssembler(tokenizer);
-      const clearText = new TextAssembler(tokenizer);
-      let startMs = performance.now();
+      const startMs = performance.now();
       await this.#sendPublic(publicTokens, signal);
-      let position = publicTokens.length;
-      let rows = privateTokens;
-      for (let made = 0; made < maxTokens; made++) {
-        const hidden = await this.#forward(rows, position, question);
-        position += rows.length;
-        const logits = finishLogits(weights, hidden);
-        const token = argmax(logits);
-        const seconds = (performance.now() - startMs) / 1000;
-        const clearToken = reference?.next();
-        yield {
-          token,
-          text: text.push(token),
-          logits,
-          seconds,
-          ...(reference && clearToken !== undefined
-            ? {
-                clear: {
-                  token: clearToken,
-                  text: clearText.push(clearToken),
-                  error: reference.compare(logits),
-                },
-              }
-            : {}),
-        };
-        if (ends(tokenizer, token)) return;
-        if (clearToken !== undefined && made + 1 < maxTokens) reference!.advance(token, clearToken);
-        startMs = performance.now();
-        rows = [token];
-      }
+      this.#answering = new Answering({
+        model: this.model,
+        prompt: { publicTokens, privateTokens },
+        maxTokens,
+        compare: question.compare ?? false,
+        drafting: question.drafting,
+        startMs,
+        window: this.info.window,
+        knows: (token) => this.#private.knows(token),
+        run: (tokens, position) => this.#runBlock(tokens, position, question),
+      });
+      yield* this.#answering.tokens();
     } finally {
       this.#busy = false;
     }
@@ -392,17 +370,7 @@ export class Session {
     });
   }
 
-  /** Sends tokens as encrypted rows, in as many blocks as they need, and gives the hidden row of the last one. */
-  async #forward(tokens: readonly number[], position: number, question: Question): Promise<Float64Array> {
-    let last: Float64Array | undefined;
-    for (let from = 0; from < tokens.length; from += this.info.window.blockRows) {
-      const block = tokens.slice(from, from + this.info.window.blockRows);
-      const hidden = await this.#runBlock(block, position + from, question);
-      last = hidden.at(-1);
-    }
-    return last!;
-  }
-
+  /** Sends tokens as encrypted rows of one block and gives their hidden rows. */
   async #runBlock(
     tokens: readonly number[],
     position: number,

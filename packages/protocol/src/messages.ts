@@ -125,6 +125,8 @@ export const keysLoadedSchema = z.object({ loaded: count, total: count });
 export const serverSawSchema = z.object({
   publicTokens: count,
   privateRows: count,
+  /** Of them, rows that the client gave up: drafted tokens that were not accepted. */
+  droppedRows: count,
   keyBytes: count,
   ciphertextBytes: count,
   messages: count,

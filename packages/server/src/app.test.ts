@@ -135,6 +135,7 @@ describe('a session', () => {
     expect(done.type === 'done' && done.status.serverSaw).toMatchObject({
       publicTokens: 2,
       privateRows: 2,
+      droppedRows: 0,
       keyBytes: 3000,
     });
     expect(done.type === 'done' && done.status.bootstraps).toBe(1);

@@ -115,9 +115,11 @@ class LlamaEngine implements Engine {
     }
     const { evaluator, transformer, bootstrapper } = this.#start();
     this.#conversation ??= transformer.conversation(this.#publicTokens ?? []);
+    const talk = this.#conversation;
+    talk.cache.drop(talk.context.length + talk.cache.length - rows.position);
     const phase = rows.rows > 1 ? 'prefill' : 'decode';
     using input = expandCiphertext(this.#context, seeded);
-    const out = await transformer.forward(this.#conversation, input, rows.rows, {
+    const out = await transformer.forward(talk, input, rows.rows, {
       progress: (event) => hooks.progress({ ...event, phase }),
     });
     const low = evaluator.toLevel(out, parameters.bottomLevel);

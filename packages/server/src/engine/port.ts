@@ -46,8 +46,8 @@ export interface Engine {
   /** Runs the public part in clear; it precedes every private row. */
   loadPublic(tokens: readonly number[], hooks: BlockHooks): Promise<void>;
   /**
-   * Runs a block of encrypted rows and extends the encrypted key-value cache by them. After an error the cache is
-   * as it was before the call.
+   * Runs a block of encrypted rows and extends the encrypted key-value cache by them. Rows of the block before that stand at or
+   * after the block's position are forgotten. After an error the cache is as it was before the call, but for those.
    */
   run(rows: Rows, hooks: BlockHooks): Promise<BlockResult>;
   /** Forgets public part and rows; keys stay. */

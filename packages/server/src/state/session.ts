@@ -36,7 +36,10 @@ export class Session {
   #publicTokens: readonly number[] | undefined;
   #publicLoading: Promise<void> | undefined;
   #positions = 0;
+  /** Where the last finished block began, and its rows. */
+  #lastBlock: { readonly position: number; readonly rows: number } | undefined;
   #privateRows = 0;
+  #droppedRows = 0;
   #keyBytes = 0;
   #ciphertextBytes = 0;
   #messages = 0;
@@ -183,7 +186,8 @@ export class Session {
   }
 
   /**
-   * Starts a block. The block that was sent last, sent again, gives the same job unless that one failed.
+   * Starts a block. The block that was sent last, sent again, gives the same job unless that one failed. A block that begins
+   * within the last one drops the rows of that from there on: drafted tokens that were not accepted.
    *
    * @throws `KEYS_MISSING`, `PUBLIC_MISSING`, `JOB_RUNNING`, `BLOCK_OUT_OF_ORDER`, `BLOCK_TOO_LONG`, `PROMPT_TOO_LONG`.
    */
@@ -204,10 +208,11 @@ export class Session {
         fix: 'Send it before the first block; it holds at least the start token.',
       });
     }
-    if (rows.position !== this.#positions) {
+    const earliest = this.#earliestPosition();
+    if (rows.position < earliest || rows.position > this.#positions) {
       throw new SottoError('The block does not continue the sequence.', {
         code: 'BLOCK_OUT_OF_ORDER',
-        facts: { position: rows.position, expected: this.#positions },
+        facts: { position: rows.position, earliest, expected: this.#positions },
         fix: 'Send blocks in order, each once.',
       });
     }
@@ -219,7 +224,15 @@ export class Session {
         fix: 'Split the private part into blocks.',
       });
     }
-    this.#requireRoom('private', rows.position - this.#publicTokens.length, rows.rows);
+    const positions = this.#positions;
+    this.#positions = rows.position;
+    try {
+      this.#requireRoom('private', rows.position - this.#publicTokens.length, rows.rows);
+    } catch (error) {
+      this.#positions = positions;
+      throw error;
+    }
+    this.#droppedRows += positions - rows.position;
     const job = new Job(jobId, this.id, fingerprint);
     this.#current = job;
     this.#jobs.set(job.id, job);
@@ -235,6 +248,7 @@ export class Session {
         }),
       ({ bootstraps }) => {
         this.#positions += rows.rows;
+        this.#lastBlock = { position: rows.position, rows: rows.rows };
         this.#bootstraps = bootstraps;
         this.#clientRefreshes += job.refreshCount;
         return this.status();
@@ -251,6 +265,7 @@ export class Session {
     this.#publicTokens = undefined;
     this.#publicLoading = undefined;
     this.#positions = 0;
+    this.#lastBlock = undefined;
     this.#current = undefined;
   }
 
@@ -271,6 +286,7 @@ export class Session {
       serverSaw: {
         publicTokens: this.#publicTokens?.length ?? 0,
         privateRows: this.#privateRows,
+        droppedRows: this.#droppedRows,
         keyBytes: this.#keyBytes,
         ciphertextBytes: this.#ciphertextBytes,
         messages: this.#messages,
@@ -297,6 +313,11 @@ export class Session {
 
   get #keysMissing(): number {
     return this.#engine.description.keys.length - this.#keys.size;
+  }
+
+  /** Rows of the last block may be dropped; one that has a single row stays. */
+  #earliestPosition(): number {
+    return this.#lastBlock && this.#lastBlock.rows > 1 ? this.#lastBlock.position : this.#positions;
   }
 
   #requireQuiet(): void {
