@@ -5,7 +5,7 @@
 // `client` refreshes in this process: decrypted and encrypted again, without a network.
 import { parseArgs } from 'node:util';
 import { EncryptedTransformer, embedRows, makeSetup, readHidden } from '@sotto/engine';
-import { Bootstrapper } from '@sotto/he/bootstrap';
+import { BootstrapRefresher } from '@sotto/he/bootstrap';
 import { CkksEvaluator } from '@sotto/he/ckks';
 import { selectBackend } from '@sotto/he/ring';
 import { EvaluationKey, EvaluationKeySet, expandCiphertext, RingContext } from '@sotto/he/rlwe';
@@ -35,7 +35,7 @@ const tokenizer = await readTokenizerFile(
   model.config.vocabSize,
 );
 const setup = await makeSetup(model, { refresh: values.refresh, parameters: 'secure' });
-const { parameters, plan, calibration } = setup;
+const { parameters, plan, calibration, bootstraps } = setup;
 const backend = selectBackend({
   threads: Number(values.threads),
   ...(values.backend ? { name: values.backend } : {}),
@@ -54,8 +54,8 @@ const keys = new EvaluationKeySet(context);
 for (const { id, maxLevel } of setup.keys)
   keys.add(EvaluationKey.expand(context, generator.make(id, maxLevel)));
 const evaluator = new CkksEvaluator(context, keys, { plaintexts: 'coefficients' });
-const bootstrapper = parameters.bootstrap ? new Bootstrapper(evaluator) : null;
-const refresher = bootstrapper ?? inProcessRefresher();
+const refresher =
+  bootstraps.length > 0 ? new BootstrapRefresher(evaluator, bootstraps) : inProcessRefresher();
 console.log(
   JSON.stringify({
     step: 'keys and matrices',

@@ -1,9 +1,12 @@
 import { SottoError } from '@sotto/base';
 import {
   type Evaluator,
+  type ExactShape,
+  exactShape,
   type LinearTransform,
   type Plain,
   type Refresher,
+  type RefreshShape,
   splitBabyGiant,
   type TransformOptions,
 } from '@sotto/he/scheme';
@@ -27,6 +30,11 @@ export interface WorkCounts {
   mapRotations: number;
   conjugations: number;
   encodings: number;
+}
+
+/** A shape of refreshed slots, and how many refreshes of a block have it. */
+export interface RefreshUse extends ExactShape {
+  readonly count: number;
 }
 
 interface DryTransform extends LinearTransform {
@@ -204,10 +212,11 @@ export class DryRunEvaluator implements Evaluator<DryCiphertext> {
   }
 }
 
-/** Refreshes dry ciphertexts. */
+/** Refreshes dry ciphertexts, and notes the shapes that are promised. */
 export class DryRunRefresher implements Refresher<DryCiphertext> {
   readonly range = 1;
   count = 0;
+  readonly #shapes = new Map<string, RefreshUse>();
   readonly #ev: DryRunEvaluator;
   readonly outputLevel: number;
   readonly inputLevel: number;
@@ -218,7 +227,16 @@ export class DryRunRefresher implements Refresher<DryCiphertext> {
     this.inputLevel = inputLevel;
   }
 
-  async refresh(): Promise<DryCiphertext> {
+  /** Every shape that was refreshed and how often, largest periods first. */
+  get uses(): RefreshUse[] {
+    const rank = ({ period, real }: RefreshUse) => 2 * period + (real ? 0 : 1);
+    return [...this.#shapes.values()].sort((a, b) => rank(b) - rank(a));
+  }
+
+  async refresh(_: DryCiphertext, shape?: RefreshShape): Promise<DryCiphertext> {
+    const exact = exactShape(shape, this.#ev.slots);
+    const key = `${exact.period}/${exact.real}`;
+    this.#shapes.set(key, { ...exact, count: (this.#shapes.get(key)?.count ?? 0) + 1 });
     this.count++;
     this.#ev.counts.refreshes++;
     return { level: this.outputLevel };

@@ -183,8 +183,8 @@ export class EncryptedTransformer<C extends object> {
           cuts: plan.cuts,
           normRide: plan.normRide,
           startLevel: (cut) => plan.startLevels[cut] ?? plan.topLevel,
-          refresh: async (a, what) => {
-            const fresh = await refresher.refresh(a);
+          refresh: async (a, what, shape) => {
+            const fresh = await refresher.refresh(a, shape);
             try {
               see(`refresh ${what}`, fresh);
               return fresh;

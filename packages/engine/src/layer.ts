@@ -1,3 +1,4 @@
+import type { RefreshShape } from '@sotto/he/scheme';
 import type { LlamaModel } from '@sotto/model';
 import type { Arithmetic } from './arithmetic.js';
 import { attend, exponential, exponentialRoot, keepRows, normalise, project, scores } from './attention.js';
@@ -9,7 +10,7 @@ import type { Layout } from './layout.js';
 import type { PlainCache } from './plain-cache.js';
 import type { Degrees, LayerPolynomials } from './polynomials.js';
 import type { PublicContext } from './public-context.js';
-import type { CutName } from './schedule.js';
+import { type CutName, cutShape } from './schedule.js';
 
 /** Everything one layer of one block works with. */
 export interface LayerScope<C extends object> {
@@ -36,7 +37,7 @@ export interface LayerScope<C extends object> {
   readonly normRide: CutName | null;
   /** Level to which a state refreshed at a cut is brought down: as low as the stretch that follows allows. */
   readonly startLevel: (cut: CutName) => number;
-  readonly refresh: (a: C, what: string) => Promise<C>;
+  readonly refresh: (a: C, what: string, shape: RefreshShape) => Promise<C>;
   /** Called with every intermediate state; aborts by throwing. */
   readonly see: (name: string, value: C) => void;
 }
@@ -68,7 +69,7 @@ export async function runLayer<C extends object>(
   };
   /** Refreshes and lowers to where the next stretch begins; frees the old value. */
   const renew = async (name: CutName, value: C): Promise<C> => {
-    const fresh = hold(await s.refresh(value, name));
+    const fresh = hold(await s.refresh(value, name, cutShape(s.layout, name, false)));
     free(value);
     const low = hold(ev.scope(() => ev.copyNew(m.lower(fresh, s.startLevel(name)))));
     free(fresh);
@@ -88,7 +89,7 @@ export async function runLayer<C extends object>(
       }
       const packed = hold(ev.scope(() => m.pack(real, imaginary)));
       free(real, imaginary);
-      const fresh = hold(await s.refresh(packed, name));
+      const fresh = hold(await s.refresh(packed, name, cutShape(s.layout, name, true)));
       free(packed);
       const parts = ev.scope(() => m.split(ev.mulConstNew(m.lower(fresh, start + 1), 0.5)));
       free(fresh);

@@ -1,7 +1,13 @@
 import { SottoError, sha256, toHex } from '@sotto/base';
 import type { LlamaModel } from '@sotto/model';
 import { type Calibration, writeCalibration } from './calibration.js';
-import { type DryCiphertext, DryRunEvaluator, DryRunRefresher, type WorkCounts } from './dry-run.js';
+import {
+  type DryCiphertext,
+  DryRunEvaluator,
+  DryRunRefresher,
+  type RefreshUse,
+  type WorkCounts,
+} from './dry-run.js';
 import { EncryptedTransformer } from './execute.js';
 import { type Layout, makeLayout } from './layout.js';
 import { type Degrees, defaultDegrees, type LayerPolynomials, makePolynomials } from './polynomials.js';
@@ -33,6 +39,8 @@ export interface Plan {
   readonly startLevels: Readonly<Partial<Record<CutName, number>>>;
   /** Refreshes of one block, one after the other. */
   readonly refreshes: number;
+  /** Their shapes, and how many refreshes of a block behind a short public part have each. */
+  readonly refreshShapes: readonly RefreshUse[];
   readonly polynomials: readonly LayerPolynomials[];
   readonly client: ClientPlan;
   readonly keys: EvaluationKeyNeeds;
@@ -215,6 +223,7 @@ export async function makePlan(
     normRide: null,
     startLevels: {},
     refreshes: cuts.length * config.layerCount - 1,
+    refreshShapes: [],
     polynomials,
     client: {
       modelDigest: model.digest,
@@ -277,7 +286,11 @@ async function dryBlock(
   calibration: Calibration,
   plan: Plan,
   publicTokens: number,
-): Promise<{ ev: DryRunEvaluator; transformer: EncryptedTransformer<DryCiphertext> }> {
+): Promise<{
+  ev: DryRunEvaluator;
+  uses: readonly RefreshUse[];
+  transformer: EncryptedTransformer<DryCiphertext>;
+}> {
   const { layout, topLevel, bottomLevel, client } = plan;
   const ev = new DryRunEvaluator(layout.slots, topLevel, bottomLevel);
   const refresher = new DryRunRefresher(ev, topLevel, bottomLevel);
@@ -285,7 +298,7 @@ async function dryBlock(
   const talk = transformer.dryConversation(publicTokens);
   const rows = Math.min(layout.blockRows, model.config.contextLength - publicTokens);
   await transformer.forward(talk, { level: client.inputLevel }, rows);
-  return { ev, transformer };
+  return { ev, uses: refresher.uses, transformer };
 }
 
 /** Work of a full block after a public part of so many tokens, once everything that stays is encoded. */
@@ -315,7 +328,7 @@ async function withDryRun(model: LlamaModel, calibration: Calibration, wanted: P
     plan = { ...plan, client: { ...plan.client, publicCapacity } };
   }
   // A full first block uses every key; earlier private positions only add to it.
-  const { ev, transformer } = await dryBlock(model, calibration, plan, 1);
+  const { ev, uses, transformer } = await dryBlock(model, calibration, plan, 1);
   const long = (await dryBlock(model, calibration, plan, twoPages(plan))).ev;
   const weights = new Map<number, number>();
   for (const { level, count } of transformer.plains.contents()) {
@@ -329,6 +342,7 @@ async function withDryRun(model: LlamaModel, calibration: Calibration, wanted: P
   }
   return {
     ...plan,
+    refreshShapes: uses,
     keys: {
       rotations: [...rotations]
         .map(([rotation, level]) => ({ rotation, level }))

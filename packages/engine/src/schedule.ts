@@ -1,5 +1,7 @@
 import { SottoError } from '@sotto/base';
 import { polynomialDepth } from '@sotto/he/circuits';
+import type { ExactShape } from '@sotto/he/scheme';
+import type { Layout } from './layout.js';
 import type { Degrees } from './polynomials.js';
 
 /**
@@ -19,6 +21,16 @@ export const cutNames = [
   'silu',
 ] as const;
 export type CutName = (typeof cutNames)[number];
+
+/**
+ * The shape of the state at a cut. The residual stream repeats over the features; everything else fills the ring.
+ * @param pair two real values ride as real and imaginary part.
+ */
+export function cutShape(layout: Layout, cut: CutName, pair: boolean): ExactShape {
+  const isStream = cut === 'start' || cut === 'middle';
+  const period = isStream && !pair ? layout.width * layout.blockRows : layout.slots;
+  return { period, real: !pair && cut !== 'gate' };
+}
 
 /** Levels consumed from the start of a layer to each cut, and to its end. */
 export interface LayerDepths {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { sha256, toHex } from '@sotto/base';
-import { bootstrapKeyList } from '@sotto/he/bootstrap';
+import { type BootstrapOptions, bootstrapKeyList } from '@sotto/he/bootstrap';
 import {
   createParameters,
   type EvaluationKeyId,
@@ -20,6 +20,7 @@ import { type Calibration, readCalibration, writeCalibration } from './calibrati
 import { findCalibration, keepCalibration } from './calibration-store.js';
 import { embeddedCalibration } from './embedded.js';
 import { makePlan, type Plan } from './plan.js';
+import { chooseBootstraps } from './refresh-choice.js';
 
 /** What client and server must agree on before they can talk; each builds the rest for itself. */
 export interface SetupRequest {
@@ -47,7 +48,9 @@ export interface SessionSetup {
   readonly parameters: Parameters;
   readonly calibration: Calibration;
   readonly plan: Plan;
-  /** Digest of plan and key list, hex. */
+  /** The bootstrappings that serve the plan, from the most general to the cheapest; none when the client refreshes. */
+  readonly bootstraps: readonly BootstrapOptions[];
+  /** Digest of plan, bootstrappings and key list, hex. */
   readonly planDigest: string;
   readonly keys: readonly SetupKey[];
 }
@@ -82,7 +85,7 @@ export async function calibrationOf(model: LlamaModel, onMeasure?: () => void): 
  * The keys of a plan, then those of bootstrapping. All rotation keys of the plan serve up to one level, because the rotations
  * of a linear map must share one key-switching plan.
  */
-function keysOf(plan: Plan, params: Parameters): SetupKey[] {
+function keysOf(plan: Plan, params: Parameters, bootstraps: readonly BootstrapOptions[]): SetupKey[] {
   const keys = new Map<string, SetupKey>();
   const need = (id: EvaluationKeyId, maxLevel: number): void => {
     const name = `${id.kind === 'galois' ? `galois-${id.galois}` : id.kind}@${maxLevel}`;
@@ -101,7 +104,9 @@ function keysOf(plan: Plan, params: Parameters): SetupKey[] {
   if (conjugationLevel >= 0) need({ kind: 'galois', galois: 2 * params.n - 1 }, conjugationLevel);
   for (const { rotation } of rotations)
     need({ kind: 'galois', galois: galoisOf(rotation, params.n) }, rotationLevel);
-  if (params.bootstrap) for (const { id, maxLevel } of bootstrapKeyList(params)) need(id, maxLevel);
+  if (bootstraps.length > 0) {
+    for (const { id, maxLevel } of bootstrapKeyList(params, bootstraps)) need(id, maxLevel);
+  }
   return [...keys.values()];
 }
 
@@ -121,7 +126,9 @@ export async function makeSetup(model: LlamaModel, request: SetupRequest): Promi
     topLevel: parameters.freshLevel,
     bottomLevel: parameters.bottomLevel,
   });
-  const keys = keysOf(plan, parameters);
-  const agreed = JSON.stringify([plan, keys.map(({ name }) => name)]);
-  return { parameters, calibration, plan, planDigest: toHex(sha256(new TextEncoder().encode(agreed))), keys };
+  const bootstraps = parameters.bootstrap ? chooseBootstraps(parameters, plan.refreshShapes) : [];
+  const keys = keysOf(plan, parameters, bootstraps);
+  const agreed = JSON.stringify([plan, bootstraps, keys.map(({ name }) => name)]);
+  const planDigest = toHex(sha256(new TextEncoder().encode(agreed)));
+  return { parameters, calibration, plan, bootstraps, planDigest, keys };
 }

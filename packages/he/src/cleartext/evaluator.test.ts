@@ -117,6 +117,34 @@ describe('CleartextRefresher', () => {
     expect(counting.escapes).toBe(1);
   });
 
+  it('keeps what the shape of the slots promises, and finds what it denies', async () => {
+    const ev = createCleartextEvaluator(plain);
+    const { slots } = ev;
+    const refresher = new CleartextRefresher(ev);
+    const re = Float64Array.from({ length: slots }, (_, i) => Math.sin(i % 8) + (i < 8 ? 1e-6 : 0));
+    const im = Float64Array.from({ length: slots }, (_, i) => 1e-6 * Math.cos(i));
+    const fresh = await refresher.refresh(ev.fromSlots({ re, im }), { period: 8, real: true });
+    const got = ev.toSlots(fresh);
+    expect(got.re.every((v, i) => Math.abs(v - Math.sin(i % 8)) < 2e-6)).toBe(true);
+    expect(got.im.every((v) => v === 0)).toBe(true);
+    // A single wrong slot is enough.
+    const spoilt = (part: Float64Array) => part.map((v, i) => (i === 5 ? v + 0.01 : v));
+    const wrong = [
+      { re: spoilt(re), im },
+      { re, im: spoilt(im) },
+    ];
+    for (const values of wrong) {
+      const refreshed = refresher.refresh(ev.fromSlots(values), { period: 8, real: true });
+      await expect(refreshed).rejects.toThrow(/HE_REFRESH_SHAPE/);
+      await refresher.refresh(ev.fromSlots(values));
+    }
+    for (const period of [3, 2 * slots]) {
+      await expect(refresher.refresh(ev.fromSlots({ re, im }), { period })).rejects.toThrow(
+        /HE_REFRESH_SHAPE/,
+      );
+    }
+  });
+
   it('imitates the sine of a bootstrapping', async () => {
     const ev = createCleartextEvaluator(plain);
     const refresher = new CleartextRefresher(ev, { messageRatio: 4096 });

@@ -1,3 +1,5 @@
+import type { RefreshShape } from './refresh-shape.js';
+
 /**
  * What a circuit may ask of a scheme. Encrypted CKKS (`he/ckks`) and the cleartext twin (`he/cleartext`) implement it alike,
  * so the same circuit runs in milliseconds on float64 and for real under encryption.
@@ -109,6 +111,10 @@ export interface Refresher<C> {
   readonly range: number;
   /** Number of refreshes so far. */
   readonly count: number;
-  /** Complex slots in, the same slots out at {@link outputLevel}. The input is not freed. */
-  refresh(a: C): Promise<C>;
+  /**
+   * Complex slots in, the same slots out at {@link outputLevel}. The input is not freed.
+   * @param shape what the caller promises of the slots; nothing when absent. What it denies is lost.
+   * @throws SottoError `HE_REFRESH_SHAPE` when this refresher does not serve the shape.
+   */
+  refresh(a: C, shape?: RefreshShape): Promise<C>;
 }

@@ -14,3 +14,4 @@ export type {
   SlotVector,
   TransformOptions,
 } from './evaluator.js';
+export { type ExactShape, exactShape, type RefreshShape, servesShape } from './refresh-shape.js';

@@ -6,14 +6,15 @@ import {
   type RingContext,
   serializeCiphertext,
 } from '@sotto/he/rlwe';
-import type { Evaluator, Refresher } from '@sotto/he/scheme';
+import { type Evaluator, exactShape, type Refresher, type RefreshShape } from '@sotto/he/scheme';
 
 /** Two canonical scales of one level agree to this. */
 const SCALE_TOLERANCE = 2 ** -40;
 
 /**
  * Refresh by the client: the ciphertext goes down to the lowest level, so that it is small, travels to the client and comes
- * back encrypted anew at the highest. The client sees the values, which is why this is for open weights.
+ * back encrypted anew at the highest. The client sees the values, which is why this is for open weights. It keeps every slot, so it
+ * serves all shapes.
  */
 export class ClientRefresher implements Refresher<Ciphertext> {
   readonly outputLevel: number;
@@ -37,8 +38,9 @@ export class ClientRefresher implements Refresher<Ciphertext> {
     this.inputLevel = context.params.bottomLevel;
   }
 
-  /** @throws `HE_LEVEL_EXHAUSTED`; `REFRESH_LEVEL` when the client's answer is not a fresh ciphertext. */
-  async refresh(a: Ciphertext): Promise<Ciphertext> {
+  /** @throws `HE_LEVEL_EXHAUSTED`; `HE_REFRESH_SHAPE` when there is no such shape; `REFRESH_LEVEL` when the client's answer is not a fresh ciphertext. */
+  async refresh(a: Ciphertext, shape?: RefreshShape): Promise<Ciphertext> {
+    exactShape(shape, this.#context.params.maxSlots);
     const low = this.#evaluator.toLevel(a, this.inputLevel);
     const asked = serializeCiphertext(low);
     if (low !== a) low.release();

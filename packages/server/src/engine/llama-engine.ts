@@ -7,7 +7,7 @@ import {
   type SessionSetup,
   type SetupKey,
 } from '@sotto/engine';
-import { Bootstrapper } from '@sotto/he/bootstrap';
+import { BootstrapRefresher } from '@sotto/he/bootstrap';
 import { CkksEvaluator } from '@sotto/he/ckks';
 import {
   type Ciphertext,
@@ -39,7 +39,7 @@ const COEFFICIENT_CACHE_BYTES = 2 * 2 ** 30;
 interface Machine {
   readonly evaluator: CkksEvaluator;
   readonly transformer: EncryptedTransformer<Ciphertext>;
-  readonly bootstrapper: Bootstrapper | null;
+  readonly bootstrapper: BootstrapRefresher | null;
 }
 
 /** The encrypted transformer of one session. */
@@ -145,13 +145,13 @@ class LlamaEngine implements Engine {
   }
 
   #makeMachine(): Machine {
-    const { parameters, plan, calibration } = this.#setup;
+    const { parameters, plan, calibration, bootstraps } = this.#setup;
     // Rows are faster; coefficients take a fifteenth of the memory.
     const { weightMemory } = serverMemoryForecast(this.#setup);
     const roomy = weightMemory < Math.min(MOST_ROW_BYTES, availableMemoryBytes() / 2);
     const plaintexts = roomy ? 'rows' : 'coefficients';
     const evaluator = new CkksEvaluator(this.#context, this.#keys, { plaintexts });
-    const bootstrapper = parameters.bootstrap ? new Bootstrapper(evaluator) : null;
+    const bootstrapper = bootstraps.length > 0 ? new BootstrapRefresher(evaluator, bootstraps) : null;
     const refresher: Refresher<Ciphertext> =
       bootstrapper ??
       new ClientRefresher(this.#context, evaluator, (ciphertext) => this.#hooks!.refresh(ciphertext));

@@ -10,11 +10,17 @@ import { evalModNew } from './eval-mod.js';
 import { fitEvalMod } from './eval-mod-fit.js';
 import { evalModCoefficients, evalModRange } from './eval-mod-table.js';
 import { logFailureProbability, logIntegerProbability } from './failure.js';
-import { bootstrapKeyList, planBootstrap } from './plan.js';
+import { bootstrapKeyList } from './key-list.js';
+import { planBootstrap } from './plan.js';
 import { simulatedSteps } from './simulate.js';
 import { bootstrapNew, compileBootstrap } from './stages.js';
 
 const log2 = Math.log2;
+function galoisOfRotation(k: number, n: number): number {
+  let result = 1;
+  for (let i = 0; i < k; i++) result = (5 * result) % (2 * n);
+  return result;
+}
 const apply = (all: readonly DiagonalMatrix[], x: { re: Float64Array; im: Float64Array }, n: number) =>
   all.reduce((v, m) => applyMatrix(m, v, n), x);
 
@@ -166,6 +172,13 @@ describe('bootstrapping in cleartext', () => {
     { slots: 128, realOnly: false },
     { slots: 16, realOnly: false },
     { slots: 64, realOnly: true },
+    {
+      slots: 32,
+      realOnly: true,
+      coeffsToSlotsRadices: [2, 3],
+      slotsToCoeffsRadices: [3, 2],
+      traceRadices: [1, 3, 1],
+    },
   ];
   for (const options of cases) {
     it(`restores ${options.slots} ${options.realOnly ? 'real' : 'complex'} slots`, () => {
@@ -191,9 +204,20 @@ describe('bootstrapping in cleartext', () => {
     expect(new Set(keys.map(name)).size).toBe(keys.length);
     const galois = keys.filter((k) => k.id.kind === 'galois');
     const stages = [...plan.coeffsToSlots, ...plan.slotsToCoeffs];
-    const used = stages.reduce((sum, f) => sum + f.rotations.length, plan.trace.length);
+    const used = [...stages.map((f) => f.rotations), plan.trace.flat()];
+    const elements = (ks: readonly number[]) => ks.map((k) => galoisOfRotation(k, params.n));
     // The conjugation, the rotation of the input and the two that pack and unpack come on top.
-    expect(galois.length).toBe(used + 4);
+    const single = [2 * params.n - 1, ...elements([plan.preRotation, plan.slots])];
+    const needed = new Set([...single, ...used.flatMap(elements)]);
+    expect(new Set(galois.map(({ id }) => (id.kind === 'galois' ? id.galois : 0)))).toEqual(needed);
+    expect(galois.length).toBeLessThanOrEqual(used.flat().length + 4);
+    // Every sum finds all its keys at one level.
+    [...stages.map((f) => f.level), plan.traceLevel].forEach((level, i) => {
+      const levels = elements(used[i]).map((g) =>
+        galois.flatMap(({ id, maxLevel }) => (id.kind === 'galois' && id.galois === g ? [maxLevel] : [])),
+      );
+      expect(levels[0].some((at) => at >= level && levels.every((l) => l.includes(at)))).toBe(true);
+    });
     expect(keys.filter((k) => k.id.kind === 'denseToSparse')).toEqual([
       { id: { kind: 'denseToSparse' }, maxLevel: 0 },
     ]);

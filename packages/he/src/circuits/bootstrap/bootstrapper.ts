@@ -2,6 +2,7 @@ import { SottoError } from '@sotto/base';
 import type { CkksEvaluator } from '../../ckks/index.js';
 import type { Ciphertext } from '../../rlwe/index.js';
 import type { Refresher } from '../../scheme/evaluator.js';
+import { type ExactShape, exactShape, type RefreshShape, servesShape } from '../../scheme/refresh-shape.js';
 import { type BootstrapOptions, type BootstrapPlan, planBootstrap } from './plan.js';
 import { ciphertextSteps } from './raise.js';
 import { bootstrapNew, type CompiledBootstrap, compileBootstrap, releaseBootstrap } from './stages.js';
@@ -31,13 +32,18 @@ export class Bootstrapper implements Refresher<Ciphertext> {
     this.#compiled = compileBootstrap(evaluator, this.plan, ciphertextSteps(evaluator, this.plan));
   }
 
+  /** What it keeps of the slots. */
+  get shape(): ExactShape {
+    return { period: this.plan.slots, real: this.plan.realOnly };
+  }
+
   /** The encoded matrices, for running single stages. */
   get compiled(): CompiledBootstrap<Ciphertext> {
     return this.#compiled;
   }
 
-  /** As {@link refresh}, at once. */
-  refreshNew(a: Ciphertext): Ciphertext {
+  /** As {@link refresh}, at once. @param realOnly the slots are real: half the EvalMod work unless they are packed. */
+  refreshNew(a: Ciphertext, realOnly = this.plan.realOnly): Ciphertext {
     if (a.level < this.inputLevel) {
       throw new SottoError('The ciphertext is too low to be refreshed.', {
         code: 'HE_LEVEL_EXHAUSTED',
@@ -45,17 +51,26 @@ export class Bootstrapper implements Refresher<Ciphertext> {
         fix: 'Refresh one operation earlier.',
       });
     }
-    const out = bootstrapNew(this.#evaluator, a, this.#compiled);
+    const out = bootstrapNew(this.#evaluator, a, this.#compiled, realOnly);
     this.count++;
     return out;
   }
 
   /**
    * The same slots at {@link outputLevel}. Computes before it returns; the input is not freed.
-   * @throws SottoError `HE_LEVEL_EXHAUSTED` below {@link inputLevel}.
+   * @param shape of the slots; that of this bootstrapping when absent.
+   * @throws SottoError `HE_LEVEL_EXHAUSTED` below {@link inputLevel}, `HE_REFRESH_SHAPE` when it would lose a part of the slots.
    */
-  async refresh(a: Ciphertext): Promise<Ciphertext> {
-    return this.refreshNew(a);
+  async refresh(a: Ciphertext, shape?: RefreshShape): Promise<Ciphertext> {
+    const wanted = shape === undefined ? this.shape : exactShape(shape, this.plan.params.maxSlots);
+    if (!servesShape(this.shape, wanted)) {
+      throw new SottoError('This bootstrapping would lose a part of the slots.', {
+        code: 'HE_REFRESH_SHAPE',
+        facts: { ...wanted, slots: this.plan.slots, realOnly: this.plan.realOnly },
+        fix: 'Use a bootstrapping for more slots, or for complex ones.',
+      });
+    }
+    return this.refreshNew(a, wanted.real);
   }
 
   /** Frees the encoded matrices. */

@@ -16,6 +16,7 @@ import { Diagonal } from './diagonal.js';
 import {
   type BootstrapOptions,
   Bootstrapper,
+  BootstrapRefresher,
   bootstrapKeyList,
   coeffsToSlotsNew,
   evalModNew,
@@ -181,6 +182,43 @@ describe('Bootstrapper', () => {
       boot.release();
     },
   );
+
+  it('chooses by the shape of the slots and shares keys between bootstrappings', async () => {
+    const full = { babySteps: 8, coeffsToSlotsRadices: [3, 2, 2, 2] };
+    const aligned = { coeffsToSlotsRadices: [2, 2], slotsToCoeffsRadices: [2, 2], traceRadices: [2, 3] };
+    const sparse = { slots: 16, realOnly: true, babySteps: 8, ...aligned };
+    const list = bootstrapKeyList(params, [full, sparse]);
+    const alone = bootstrapKeyList(params, full);
+    expect(list.length).toBeLessThanOrEqual(alone.length + 8);
+    const own = new EvaluationKeySet(context);
+    for (const { id, maxLevel } of list) own.add(EvaluationKey.expand(context, generator.make(id, maxLevel)));
+    const refresher = new BootstrapRefresher(new CkksEvaluator(context, own), [full, sparse]);
+    const [wide, narrow] = refresher.bootstrappers;
+    for (const [period, served] of [
+      [16, narrow],
+      [8, narrow],
+      [64, wide],
+    ] as const) {
+      const { re } = sequence(period, 3);
+      const before = served.count;
+      const out = await refresher.refresh(encrypt({ re, im: null }, 4), { period, real: true });
+      expect(served.count).toBe(before + 1);
+      expect(bits(decrypt(out), { re, im: null }).rms).toBeGreaterThan(20);
+      out.release();
+    }
+    const values = sequence(16, 3);
+    const complex = encrypt(values, 4);
+    const whole = await refresher.refresh(complex, { period: 16 });
+    expect(bits(decrypt(whole), values).rms).toBeGreaterThan(20);
+    await expect(narrow.refresh(complex, { period: 16 })).rejects.toThrow(/HE_REFRESH_SHAPE/);
+    await expect(narrow.refresh(complex, { period: 32, real: true })).rejects.toThrow(/HE_REFRESH_SHAPE/);
+    expect([wide.count, narrow.count, refresher.count]).toEqual([2, 2, 4]);
+    const none = new BootstrapRefresher(new CkksEvaluator(context, own), [sparse]);
+    await expect(none.refresh(complex)).rejects.toThrow(/HE_REFRESH_SHAPE/);
+    none.release();
+    refresher.release();
+    own.release();
+  });
 
   it('keeps each run of equal words of a diagonal once', () => {
     const level = 3;

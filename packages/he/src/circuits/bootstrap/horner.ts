@@ -1,8 +1,9 @@
 import { SottoError } from '@sotto/base';
 import { type CkksEvaluator, rotated } from '../../ckks/index.js';
-import { Ciphertext, type EvaluationKey, type KeySwitchPlan, type OwnedPair } from '../../rlwe/index.js';
+import { Ciphertext, type KeySwitchPlan, type OwnedPair } from '../../rlwe/index.js';
 import type { LinearTransform } from '../../scheme/evaluator.js';
 import { Diagonal } from './diagonal.js';
+import { commonPlan, keyOfPlan } from './key-choice.js';
 import type { BootstrapFactor } from './plan.js';
 
 /** Diagonals g*babySteps + j of one giant step; null where a diagonal is zero. */
@@ -23,7 +24,7 @@ export class HornerTransform implements LinearTransform {
   readonly plan: KeySwitchPlan;
   readonly giants: readonly GiantStep[];
 
-  /** Encodes. The keys of `factor.rotations` at `factor.level` must be present and share a plan. */
+  /** Encodes. Keys of `factor.rotations` that serve `factor.level` must be present and share a plan. */
   constructor(ev: CkksEvaluator, factor: BootstrapFactor) {
     const { context } = ev;
     const { level, stride, babySteps, count } = factor;
@@ -32,7 +33,7 @@ export class HornerTransform implements LinearTransform {
     this.stride = stride;
     this.babySteps = babySteps;
     this.scale = context.level(level).plainScale;
-    this.plan = sharedPlan(ev, factor);
+    this.plan = commonPlan(ev, factor.rotations, level);
     const basis = ev.switcher.extendedBasis(context.levelBasis(level), this.plan);
     const giants: GiantStep[] = [];
     for (let g = 0; g * babySteps < count; g++) {
@@ -56,23 +57,6 @@ export class HornerTransform implements LinearTransform {
   release(): void {
     for (const diagonal of this.giants.flat()) diagonal?.release();
   }
-}
-
-function keyOf(ev: CkksEvaluator, rotation: number, level: number, plan?: KeySwitchPlan): EvaluationKey {
-  const id = { kind: 'galois', galois: ev.context.galoisOfRotation(rotation) } as const;
-  const key = ev.keys.find(id, level, plan) ?? ev.keys.get(id, level);
-  if (plan === undefined || key.plan === plan) return key;
-  throw new SottoError('The rotation keys of one factor must share one key-switching plan.', {
-    code: 'HE_KEY_PLAN',
-    facts: { rotation, level, maxLevel: key.maxLevel, expectedMaxLevel: plan.maxLevel },
-    fix: 'Make the keys as bootstrapKeyList says.',
-  });
-}
-
-function sharedPlan(ev: CkksEvaluator, { rotations, level }: BootstrapFactor): KeySwitchPlan {
-  const { plan } = keyOf(ev, rotations[0], level);
-  for (const k of rotations) keyOf(ev, k, level, plan);
-  return plan;
 }
 
 /**
@@ -105,7 +89,7 @@ export function hornerTransformNew(ev: CkksEvaluator, a: Ciphertext, t: HornerTr
         const galois = context.galoisOfRotation(rotation);
         ring.divideRound(down.at, a.basis, sum.c1, qp);
         using digits = switcher.decompose(down.at, a.basis, plan);
-        switcher.innerProduct(digits, keyOf(ev, rotation, level, plan), turned);
+        switcher.innerProduct(digits, keyOfPlan(ev, rotation, level, plan), turned);
         ring.add(turned.c0, turned.c0, sum.c0, qp);
         ring.permute(sum.c0, turned.c0, galois, qp);
         ring.permute(sum.c1, turned.c1, galois, qp);
@@ -148,7 +132,7 @@ function babyRotations(ev: CkksEvaluator, a: Ciphertext, t: HornerTransform): Ow
       return pair;
     }
     const galois = context.galoisOfRotation(j * stride);
-    switcher.innerProduct(digits, keyOf(ev, j * stride, level, plan), work);
+    switcher.innerProduct(digits, keyOfPlan(ev, j * stride, level, plan), work);
     switcher.addTimesP(work.c0, a.c0, a.basis, plan);
     context.ring.permute(pair.c0, work.c0, galois, qp);
     context.ring.permute(pair.c1, work.c1, galois, qp);

@@ -1,13 +1,12 @@
+export { BootstrapRefresher } from './bootstrap-refresher.js';
 export { Bootstrapper } from './bootstrapper.js';
 export { EVAL_MOD_LEVELS, type EvalModSpec, evalModNew, type Relabel } from './eval-mod.js';
 export { logFailureProbability, logOverflowProbability } from './failure.js';
+export { type BootstrapKey, bootstrapKeyList, bootstrapKeys } from './key-list.js';
 export {
   type BootstrapFactor,
-  type BootstrapKey,
   type BootstrapOptions,
   type BootstrapPlan,
-  bootstrapKeyList,
-  bootstrapKeys,
   planBootstrap,
 } from './plan.js';
 export { ciphertextSteps, raiseModulusNew } from './raise.js';

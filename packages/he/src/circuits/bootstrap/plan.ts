@@ -1,5 +1,4 @@
 import { SottoError } from '@sotto/base';
-import type { EvaluationKeyId } from '../../rlwe/key-plan.js';
 import type { BootstrapLevels, Parameters } from '../../rlwe/parameters.js';
 import type { DiagonalMatrix, SlotVector } from '../../scheme/evaluator.js';
 import { smallestPeriod } from '../linear/index.js';
@@ -16,6 +15,15 @@ export interface BootstrapOptions {
   readonly realOnly?: boolean;
   /** Baby steps of a CoeffsToSlots factor, 2..16: about as many large keys a factor; more are faster. 4 when absent. */
   readonly babySteps?: number;
+  /**
+   * Butterflies merged in each CoeffsToSlots factor; their sum is log2(slots). An even split over all levels of the chain when
+   * absent; fewer factors leave the highest levels out.
+   */
+  readonly coeffsToSlotsRadices?: readonly number[];
+  /** The same for SlotsToCoeffs. */
+  readonly slotsToCoeffsRadices?: readonly number[];
+  /** log2 of the terms of each sum that the trace is a product of; pairs when absent. */
+  readonly traceRadices?: readonly number[];
 }
 
 /** One factor of a transform between slots and coefficients. */
@@ -47,10 +55,10 @@ export interface BootstrapPlan {
   readonly slotsToCoeffs: readonly BootstrapFactor[];
   readonly coeffsToSlots: readonly BootstrapFactor[];
   /**
-   * Rotations of the trace onto the subring of the data, after the first CoeffsToSlots factor. When packed its first step, by
-   * `slots`, comes before that factor.
+   * Trace onto the subring of the data, after the first CoeffsToSlots factor: x + sum of its rotations, for each list in turn. When
+   * packed its first step, by `slots`, comes before that factor.
    */
-  readonly trace: readonly number[];
+  readonly trace: readonly (readonly number[])[];
   readonly traceLevel: number;
   readonly evalMod: EvalModSpec;
   /** The mask (1 | i) that unpacks real and imaginary parts, as angles, when packed. */
@@ -103,9 +111,50 @@ function maskAngles(n: number, offset: number): Float64Array {
   );
 }
 
+function radicesOf(
+  logSlots: number,
+  levels: number,
+  direction: 'encoding' | 'decoding',
+  wished: readonly number[] | undefined,
+): readonly number[] {
+  if (wished === undefined) return splitRadices(logSlots, levels, direction);
+  const sum = wished.reduce((a, b) => a + b, 0);
+  if (wished.length <= levels && sum === logSlots && wished.every((r) => Number.isInteger(r) && r > 0)) {
+    return wished;
+  }
+  throw new SottoError('The factors of a bootstrapping transform do not fit.', {
+    code: 'HE_RADICES',
+    facts: { direction, radices: wished.join(', '), logSlots, levels },
+    fix: 'Give at most one factor a level, with radices that add up to log2 of the slots.',
+  });
+}
+
+/** Rotations by all multiples of `first` below `all`, as a product of sums. */
+function traceSums(first: number, all: number, wished: readonly number[] | undefined): number[][] {
+  const log = Math.log2(all / first);
+  const radices = wished ?? [
+    ...new Array<number>(Math.floor(log / 2)).fill(2),
+    ...new Array<number>(log % 2).fill(1),
+  ];
+  if (radices.reduce((a, b) => a + b, 0) !== log || radices.some((r) => !Number.isInteger(r) || r < 1)) {
+    throw new SottoError('The sums of a trace do not cover it.', {
+      code: 'HE_RADICES',
+      facts: { radices: radices.join(', '), logTerms: log },
+      fix: 'Give radices that add up to log2 of the terms.',
+    });
+  }
+  let step = first;
+  return radices.map((radix) => {
+    const rotations = Array.from({ length: 2 ** radix - 1 }, (_, j) => (j + 1) * step);
+    step *= 2 ** radix;
+    return rotations;
+  });
+}
+
 /**
  * Plans the bootstrapping of a parameter set.
- * @throws SottoError `HE_NO_BOOTSTRAP` when the parameters have no levels for it, `HE_SLOT_COUNT` for an unusable slot count.
+ * @throws SottoError `HE_NO_BOOTSTRAP` when the parameters have no levels for it, `HE_SLOT_COUNT` for an unusable slot count,
+ * `HE_BABY_STEPS`, `HE_RADICES`.
  */
 export function planBootstrap(params: Parameters, options: BootstrapOptions = {}): BootstrapPlan {
   const levels = params.bootstrap;
@@ -155,21 +204,20 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
     });
   }
 
-  const down = splitRadices(logSlots, levels.bottomLevel, 'decoding');
+  const down = radicesOf(logSlots, levels.bottomLevel, 'decoding', options.slotsToCoeffsRadices);
   const decoding = offsetsToInput(decodingFactors(slots, down), slots);
   const slotsToCoeffs = decoding.factors.map((f, i) =>
-    factor(levels.bottomLevel - i, f, SLOTS_TO_COEFFS_BABY_STEPS),
+    factor(down.length - i, f, SLOTS_TO_COEFFS_BABY_STEPS),
   );
-  const count = levels.top - levels.evalModTop;
-  const up = splitRadices(logSlots, count, 'encoding');
+  const up = radicesOf(logSlots, levels.top - levels.evalModTop, 'encoding', options.coeffsToSlotsRadices);
+  const start = levels.evalModTop + up.length;
   // 1/N: n for the factors, N/2n for the trace, 2 for a sum of conjugates.
-  const matrices = encodingFactors(slots, up, params.n ** (-1 / count));
+  const matrices = encodingFactors(slots, up, params.n ** (-1 / up.length));
   if (packed) matrices[0] = packRows(matrices[0], slots);
   const encoding = offsetsToOutput(matrices, slots);
-  const coeffsToSlots = encoding.factors.map((f, i) => factor(levels.top - i, f, babySteps));
+  const coeffsToSlots = encoding.factors.map((f, i) => factor(start - i, f, babySteps));
 
-  const trace: number[] = [];
-  for (let k = packed ? 2 * slots : slots; k < params.maxSlots; k *= 2) trace.push(k);
+  const trace = traceSums(packed ? 2 * slots : slots, params.maxSlots, options.traceRadices);
   return {
     params,
     levels,
@@ -181,7 +229,7 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
     slotsToCoeffs,
     coeffsToSlots,
     trace,
-    traceLevel: levels.top - 1,
+    traceLevel: start - 1,
     evalMod: {
       coefficients: evalModCoefficients(levels.logMessageRatio),
       range,
@@ -192,57 +240,4 @@ export function planBootstrap(params: Parameters, options: BootstrapOptions = {}
     outputLevel: levels.residualTop,
     logFailureProbability: logFailureProbability(levels.ephemeralWeight, slots, EVAL_MOD_BOUND),
   };
-}
-
-/** An evaluation key that a bootstrapping needs, and the highest level at which it is used. */
-export interface BootstrapKey {
-  readonly id: EvaluationKeyId;
-  readonly maxLevel: number;
-}
-
-function galoisOf(rotation: number, n: number): number {
-  const mask = 2 * n - 1;
-  let result = 1;
-  let power = 5;
-  for (let k = ((rotation % (n / 2)) + n / 2) % (n / 2); k > 0; k >>= 1) {
-    if (k & 1) result = Math.imul(result, power) & mask;
-    power = Math.imul(power, power) & mask;
-  }
-  return result;
-}
-
-/**
- * The exact list of keys of a bootstrapping. The keys of one factor all have its level, as a transform demands; a rotation that
- * several factors use appears once for each.
- */
-export function bootstrapKeys(plan: BootstrapPlan): BootstrapKey[] {
-  const { params, levels } = plan;
-  const keys: BootstrapKey[] = [
-    { id: { kind: 'denseToSparse' }, maxLevel: 0 },
-    { id: { kind: 'sparseToDense' }, maxLevel: levels.top },
-    { id: { kind: 'relin' }, maxLevel: levels.evalModTop },
-    { id: { kind: 'galois', galois: 2 * params.n - 1 }, maxLevel: levels.evalModTop },
-  ];
-  const known = new Set<string>();
-  const need = (rotation: number, maxLevel: number): void => {
-    const galois = galoisOf(rotation, params.n);
-    const name = `${galois}/${maxLevel}`;
-    if (galois === 1 || known.has(name)) return;
-    known.add(name);
-    keys.push({ id: { kind: 'galois', galois }, maxLevel });
-  };
-  for (const { rotations, level } of plan.coeffsToSlots) for (const k of rotations) need(k, level);
-  for (const k of plan.trace) need(k, plan.traceLevel);
-  for (const { rotations, level } of plan.slotsToCoeffs) for (const k of rotations) need(k, level);
-  need(plan.preRotation, levels.bottomLevel);
-  if (plan.packed) {
-    need(plan.slots, levels.top);
-    need(plan.slots, plan.outputLevel);
-  }
-  return keys;
-}
-
-/** {@link bootstrapKeys} of {@link planBootstrap}. */
-export function bootstrapKeyList(params: Parameters, options: BootstrapOptions = {}): BootstrapKey[] {
-  return bootstrapKeys(planBootstrap(params, options));
 }

@@ -48,5 +48,7 @@ export function simulatedSteps(
       ev.compileTransform(matrix, { level, babySteps: stride * babySteps }),
     transform: (x, factor) => ev.transformNew(x, factor),
     release: (factor) => ev.releaseTransform(factor),
+    trace: (x, sums) =>
+      sums.reduce((sum, ks) => ev.rotateManyNew(sum, ks).reduce((a, b) => ev.addNew(a, b), sum), x),
   };
 }

@@ -19,6 +19,8 @@ export interface BootstrapSteps<C> {
   /** Applies it. 1 level. */
   readonly transform: (x: C, factor: LinearTransform) => C;
   readonly release: (factor: LinearTransform) => void;
+  /** x plus the sum of its rotations, list after list. 0 levels. */
+  readonly trace: (x: C, sums: readonly (readonly number[])[]) => C;
 }
 
 /** A plan with its matrices and masks encoded for one evaluator. */
@@ -64,7 +66,7 @@ export function slotsToCoeffsNew<C extends object>(
 ): C {
   const { plan, steps } = compiled;
   return ev.scope(() => {
-    const low = ev.toLevel(z, plan.levels.bottomLevel);
+    const low = ev.toLevel(z, plan.slotsToCoeffs[0].level);
     const turned = plan.preRotation === 0 ? low : ev.rotateNew(low, plan.preRotation);
     return compiled.slotsToCoeffs.reduce((x, factor) => steps.transform(x, factor), turned);
   });
@@ -73,22 +75,26 @@ export function slotsToCoeffsNew<C extends object>(
 /**
  * Coefficients x = I + z/ratio of the raised polynomial to slots, as t = x/range: two ciphertexts with the real and the imaginary
  * parts, one with [Re | Im] side by side when the plan is packed, or the real parts alone. From the highest level to EvalMod's.
+ * @param realOnly the imaginary parts are not wanted; a packed plan has them anyway.
  */
 export function coeffsToSlotsNew<C extends object>(
   ev: Evaluator<C>,
   raised: C,
   compiled: CompiledBootstrap<C>,
+  realOnly = compiled.plan.realOnly,
 ): C[] {
   const { plan } = compiled;
   return ev.scope(() => {
-    let u = plan.packed ? ev.addNew(raised, ev.rotateNew(raised, plan.slots)) : raised;
+    const start = plan.coeffsToSlots[0].level;
+    const high = ev.levelOf(raised) === start ? raised : ev.toLevel(raised, start);
+    let u = plan.packed ? compiled.steps.trace(high, [[plan.slots]]) : high;
     compiled.coeffsToSlots.forEach((factor, i) => {
       u = compiled.steps.transform(u, factor);
-      if (i === 0) for (const k of plan.trace) u = ev.addNew(u, ev.rotateNew(u, k));
+      if (i === 0 && plan.trace.length > 0) u = compiled.steps.trace(u, plan.trace);
     });
     const conjugate = ev.conjugateNew(u);
     const re = ev.addNew(u, conjugate);
-    if (plan.packed || plan.realOnly) return [re];
+    if (plan.packed || realOnly) return [re];
     return [re, ev.mulINew(ev.subNew(conjugate, u))];
   });
 }
@@ -116,17 +122,22 @@ export function recombineNew<C extends object>(
 ): C {
   const { plan } = compiled;
   return ev.scope(() => {
-    if (plan.realOnly) return ev.copyNew(parts[0]);
     if (plan.packed) return ev.addNew(parts[0], ev.rotateNew(parts[0], plan.slots));
+    if (parts.length === 1) return ev.copyNew(parts[0]);
     return ev.addNew(parts[0], ev.mulINew(parts[1]));
   });
 }
 
-/** The whole bootstrapping. */
-export function bootstrapNew<C extends object>(ev: Evaluator<C>, z: C, compiled: CompiledBootstrap<C>): C {
+/** The whole bootstrapping. @param realOnly as in {@link coeffsToSlotsNew}. */
+export function bootstrapNew<C extends object>(
+  ev: Evaluator<C>,
+  z: C,
+  compiled: CompiledBootstrap<C>,
+  realOnly = compiled.plan.realOnly,
+): C {
   return ev.scope(() => {
     const low = slotsToCoeffsNew(ev, z, compiled);
-    const parts = coeffsToSlotsNew(ev, compiled.steps.raise(low), compiled);
+    const parts = coeffsToSlotsNew(ev, compiled.steps.raise(low), compiled, realOnly);
     return recombineNew(ev, evalModPartsNew(ev, parts, compiled), compiled);
   });
 }

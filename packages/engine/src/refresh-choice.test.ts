@@ -1,0 +1,31 @@
+import { bootstrapKeyList } from '@sotto/he/bootstrap';
+import { createParameters, insecureBoot, N16_BOOT } from '@sotto/he/rlwe';
+import { expect, test } from 'vitest';
+import { chooseBootstraps } from './refresh-choice.js';
+
+test('the residual stream gets a bootstrapping of its own that shares the keys of the wide one', () => {
+  for (const [literal, period] of [
+    [N16_BOOT, 1024],
+    [insecureBoot(13), 512],
+  ] as const) {
+    const params = createParameters(literal);
+    const shapes = [
+      { period: params.maxSlots, real: true },
+      { period, real: true },
+    ];
+    const [wide, narrow, ...more] = chooseBootstraps(params, shapes);
+    expect(more).toEqual([]);
+    expect(wide!.slots).toBeUndefined();
+    expect(narrow).toMatchObject({ slots: period, realOnly: true });
+    const both = bootstrapKeyList(params, [wide!, narrow!]).length;
+    expect(both).toBeLessThanOrEqual(bootstrapKeyList(params, wide).length + 3);
+  }
+});
+
+test('shapes that are not narrow are served by one bootstrapping', () => {
+  const params = createParameters(insecureBoot(13));
+  const all = params.maxSlots;
+  for (const shapes of [[{ period: all, real: true }], [{ period: all / 8, real: false }], []]) {
+    expect(chooseBootstraps(params, shapes)).toEqual([{ babySteps: 8 }]);
+  }
+});
