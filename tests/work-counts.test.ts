@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { blockCounts, bootstrapCounts } from '../bench/he/counts.mjs';
+import { blockBootstrapCounts, blockCounts, bootstrapCounts } from '../bench/he/counts.mjs';
 
 type Counts = Record<string, number>;
 const accepted: Record<string, Counts> = JSON.parse(
@@ -10,6 +10,8 @@ const accepted: Record<string, Counts> = JSON.parse(
 const circuits: [string, () => Counts | Promise<Counts>][] = [
   ['bootstrap, 32768 slots', () => bootstrapCounts(32768)],
   ['bootstrap, 2048 slots', () => bootstrapCounts(2048)],
+  ['bootstrap of the attention', async () => (await blockBootstrapCounts())[0]!],
+  ['bootstrap of the residual stream', async () => (await blockBootstrapCounts())[1]!],
   ['transformer block', () => blockCounts()],
 ];
 

@@ -14,8 +14,17 @@ import {
 } from '@sotto/he/rlwe';
 import { readModelFile } from '@sotto/model';
 
+/** The bootstrappings of the embedded model: for the attention, whose values are real, and for the residual stream. */
+export async function blockBootstrapCounts() {
+  const { weights } = await readModelFile({});
+  const { bootstraps, parameters } = await makeSetup(weights, { refresh: 'bootstrap', parameters: 'secure' });
+  return bootstraps.map((options) =>
+    bootstrapCounts(options.slots ?? parameters.maxSlots, { ...options, realOnly: true }),
+  );
+}
+
 /** Rows of transforms and of multiply-adds, inner products (one for each key switch) and live bytes of one bootstrapping. */
-export function bootstrapCounts(slots) {
+export function bootstrapCounts(slots, options = { slots }) {
   const parameters = createParameters(N16_BOOT);
   const ring = createNullBackend().createRing({ logN: parameters.logN, primes: parameters.primes });
   let keySwitches = 0;
@@ -26,14 +35,14 @@ export function bootstrapCounts(slots) {
   };
   const context = new RingContext(parameters, ring);
   const keys = new EvaluationKeySet(context);
-  for (const { id, maxLevel } of bootstrapKeyList(parameters, { slots })) {
+  for (const { id, maxLevel } of bootstrapKeyList(parameters, options)) {
     const plan = evaluationKeyPlan(parameters, id, maxLevel);
     const b = plan.digits.map(() => new Uint32Array(0));
     const seed = new Uint8Array(32);
     keys.add(EvaluationKey.expand(context, { id, plan, setId: '0'.repeat(32), parameters, seed, b }));
   }
   const evaluator = new CkksEvaluator(context, keys);
-  const boot = new Bootstrapper(evaluator, { slots });
+  const boot = new Bootstrapper(evaluator, options);
   const { level, scale } = parameters.levels[boot.inputLevel];
   const input = new Ciphertext(context, level, scale);
   ring.resetCounts();
@@ -69,9 +78,12 @@ export async function blockCounts() {
 }
 
 export async function allCounts() {
+  const [wide, narrow] = await blockBootstrapCounts();
   return {
     'bootstrap, 32768 slots': bootstrapCounts(32768),
     'bootstrap, 2048 slots': bootstrapCounts(2048),
+    'bootstrap of the attention': wide,
+    'bootstrap of the residual stream': narrow,
     'transformer block': await blockCounts(),
   };
 }
