@@ -10,7 +10,16 @@ export {
   tableBayesSuccess,
   wireSuccess,
 } from './attacks/inference.js';
+export {
+  auditRivals,
+  blocksWithVectors,
+  type RivalAudit,
+  worstBlockOfNoisyMax,
+} from './attacks/rivals-audit.js';
 export { clopperPearson, type Rate, wordPrior } from './attacks/statistics.js';
+export { auditTable, type TableAudit, type TableAuditOptions } from './attacks/table-audit.js';
+export { attributeLabels, type WordAttribute, wordAttributes } from './attacks/word-attributes.js';
+export { readBlockVectors } from './build/block-vectors.js';
 export { balancedGroups } from './build/cluster.js';
 export { type LabelledText, lexiconValues, taskValues } from './build/coordinates.js';
 export { type Shape, searchShapes } from './build/search.js';
@@ -21,6 +30,7 @@ export {
   type StaircaseOptions,
   type WordGroups,
 } from './build/staircase.js';
+export { readTextVectors } from './build/text-vectors.js';
 export { type WordVectors, wordVectors } from './build/vectors.js';
 export { winkVectors } from './build/wink.js';
 export { Desanitizer, type Substitution } from './desanitizer.js';
@@ -79,6 +89,7 @@ export {
   expandBlock,
   type Notion,
   placeWords,
+  rowSum,
   type SanitizerTable,
   type WordPlaces,
 } from './table/table.js';

@@ -128,14 +128,15 @@ describe('replay', () => {
     expect(bare[3]!.low).toBeGreaterThan(0.75);
     expect(bare[3]!.rate).toBeGreaterThan(bare[0]!.rate + 0.5);
     // Every trial is another user with another key.
-    let [memo, last] = [new ReplyMemo(ReplyMemo.newKey(), 0), 0];
+    const newUser = () => new ReplyMemo(ReplyMemo.newKey(), 0).context('digest', 'talk');
+    let [context, last] = [newUser(), 0];
     const kept = replaySuccess(
       mechanism,
       prior,
       (input, repetition) => {
-        if (repetition < last) memo = new ReplyMemo(ReplyMemo.newKey(), 0);
+        if (repetition < last) context = newUser();
         last = repetition;
-        return sampler.draw(input, memo.context('digest', 'talk').word(input));
+        return sampler.draw(input, context.word(input));
       },
       { repetitions, trials: 200, source },
     );

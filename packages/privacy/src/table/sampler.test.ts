@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { themedVectors } from '../../test-support/vectors.js';
+import { testRandom, themedVectors } from '../../test-support/vectors.js';
 import { buildStaircase } from '../build/staircase.js';
 import { ReplyMemo } from '../memo.js';
 import {
@@ -77,6 +77,33 @@ describe('sampler', () => {
       // 9 degrees of freedom; 50 has probability 1e-7.
       expect(chiSquare).toBeLessThan(50);
     }
+  });
+
+  it('takes the same steps for every word of a block', () => {
+    const table = buildStaircase(themedVectors(40), {
+      name: 'steps',
+      provenance: 'made up',
+      notion: 'ldp-within-block',
+      epsilon: '1',
+      k: 10,
+      m: 3,
+    });
+    const sampler = new TableSampler(table);
+    const reads = (id: number) => {
+      const random = testRandom(3);
+      let count = 0;
+      const source = {
+        u32() {
+          count++;
+          return Math.floor(random() * 2 ** 32);
+        },
+      };
+      for (let i = 0; i < 1000; i++) sampler.draw(id, source);
+      return count;
+    };
+    const [first, ...others] = Array.from(table.blocks[0]!.members, reads);
+    expect(first).toBeGreaterThanOrEqual(1000);
+    for (const other of others) expect(other).toBe(first);
   });
 
   it('reaches every word from anywhere under the whole-vocabulary notion', () => {

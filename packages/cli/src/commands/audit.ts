@@ -1,0 +1,113 @@
+import {
+  auditRivals,
+  auditTable,
+  blocksWithVectors,
+  decodeTable,
+  type RivalAudit,
+  readBlockVectors,
+  SystemSource,
+  type TableAudit,
+  tableDigest,
+} from '@sotto/privacy';
+import type { Command } from '../command.js';
+import { exitCodes } from '../exit-codes.js';
+import { tableBytesOf, tableOption } from '../sanitizer-options.js';
+
+const percent = (rate: number) => `${(100 * rate).toFixed(1)} %`;
+/** JSON has no infinity. */
+const finite = (value: number) => (Number.isFinite(value) ? value : null);
+
+function tableRows(found: TableAudit, draws: number): [string, string][] {
+  const { certificate, drawn, guess, kept, replay, attributes } = found;
+  return [
+    [
+      'certificate',
+      `epsilon ${certificate.epsilon.toFixed(4)} in ${certificate.inequalities} inequalities: ${certificate.holds ? 'holds' : 'BROKEN'}`,
+    ],
+    [
+      'draws',
+      `${draws}: epsilon is at least ${drawn.epsilonAtLeast.toFixed(4)} (95 %): ${found.holds ? 'agrees' : 'DISAGREES'}`,
+    ],
+    [
+      'guess',
+      `right in ${percent(guess.zipf)} of words by their frequency, ${percent(guess.uniform)} with all alike`,
+    ],
+    [
+      'kept',
+      `${percent(kept.rate)} of words stay${kept.ceiling === null ? '' : `; epsilon allows ${percent(kept.ceiling)}`}`,
+    ],
+    [
+      'block',
+      found.blockBits === 0
+        ? 'not visible'
+        : `${found.blockBits.toFixed(2)} bits a word visible, at any epsilon`,
+    ],
+    ...(replay === null
+      ? []
+      : replay.repetitions.map((count, i): [string, string] => [
+          i === 0 ? 'replay' : '',
+          `${count} times: ${percent(replay.fresh[i]!.rate)} without a memo, ${percent(replay.memo[i]!.rate)} with it`,
+        ])),
+    ...(attributes ?? []).map((leak): [string, string] => [
+      leak.attribute,
+      `guessed in ${percent(leak.fromOutput)} of its words, ${percent(leak.fromBlock)} from the block alone, ${percent(leak.blind)} blindly`,
+    ]),
+    [
+      'length',
+      'the number of words, and the time to sanitize them, is visible; the time of a word does not depend on it',
+    ],
+  ];
+}
+
+function rivalRow({ mechanism, nominal, found, drawnAtLeast }: RivalAudit): string {
+  const keeps = Number.isFinite(found)
+    ? `${found.toFixed(2)} (${(found / nominal).toFixed(2)} times)`
+    : 'none finite';
+  const drawn = drawnAtLeast === null ? '' : `; by draws at least ${drawnAtLeast.toFixed(2)}`;
+  return `  ${mechanism}\n    states ${nominal}, keeps ${keeps}${drawn}\n`;
+}
+
+export const command: Command = {
+  name: 'audit',
+  description:
+    'Attacks a sanitizer table: proves its claim, draws from it and computes from the draws alone what epsilon must be at least,\n' +
+    'guesses words, replays texts, guesses properties. Then judges published methods on some of the same blocks.',
+  example: 'sotto audit --table neutral-3',
+  options: {
+    ...tableOption,
+    draws: { value: 'N', default: '1000000', help: 'Draws for each lower bound on epsilon.' },
+    'no-rivals': { help: 'Leave published methods out.' },
+  },
+  async run(options, output) {
+    const draws = options.integer('draws', 1000, 1_000_000_000)!;
+    const bytes = await tableBytesOf(options.required('table'));
+    const table = decodeTable(bytes);
+    const source = new SystemSource();
+    const found = auditTable(table, { source, draws });
+    const vectors = await readBlockVectors();
+    const blocks = table.stage === null ? blocksWithVectors(table, vectors) : [];
+    const rivals = options.flag('no-rivals')
+      ? []
+      : [1, 3].flatMap((epsilon) => auditRivals(vectors, blocks, { epsilon, draws, source }));
+    if (options.flag('json')) {
+      const { holds, epsilon, inequalities } = found.certificate;
+      output.out(
+        `${JSON.stringify({
+          table: table.name,
+          digest: tableDigest(bytes),
+          notion: table.notion,
+          ...found,
+          certificate: { holds, epsilon: finite(epsilon), inequalities },
+          rivals: rivals.map((rival) => ({ ...rival, found: finite(rival.found) })),
+        })}\n`,
+      );
+    } else {
+      output.out(`${table.name}, ${table.notion}\n`);
+      for (const [name, value] of tableRows(found, found.drawn.draws))
+        output.out(`  ${name.padEnd(13)}${value}\n`);
+      if (rivals.length > 0) output.out(`\nPublished methods on ${blocks.length} of these blocks\n`);
+      for (const rival of rivals) output.out(rivalRow(rival));
+    }
+    return found.holds ? exitCodes.ok : exitCodes.wrongResult;
+  },
+};

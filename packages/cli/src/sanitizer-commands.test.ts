@@ -1,0 +1,149 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { SanitizerState } from '@sotto/client';
+import { afterAll, describe, expect, it } from 'vitest';
+import { run } from './run.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'sotto-sanitizer-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function sotto(...args: string[]) {
+  let out = '';
+  let err = '';
+  const code = await run(args, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    interactive: false,
+    signal: new AbortController().signal,
+  });
+  return { code, out, err };
+}
+
+/** Made-up vectors in the text format of GloVe. */
+function writeVectors(path: string): void {
+  const lines = ['9999 3'];
+  for (let i = 0; i < 200; i++) {
+    const name = `w${String.fromCharCode(97 + (i % 26), 97 + Math.floor(i / 26))}`;
+    lines.push(`${name} ${Math.sin(i)} ${Math.cos(1.7 * i)} ${Math.sin(3.1 * i + 1)}`, `4711 1 2 3`);
+  }
+  writeFileSync(path, `${lines.join('\n')}\n`);
+}
+
+describe('sotto sanitizer', () => {
+  it('lists and checks what comes along', async () => {
+    const list = JSON.parse((await sotto('sanitizer', '--json')).out);
+    expect(list.tables).toHaveLength(5);
+    const { code, out } = await sotto('sanitizer', 'check', '--table', 'neutral', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      name: 'neutral-1',
+      claimed: 'ln(1084483/398959)',
+      worst: 'ln(1084483/398959)',
+      holds: true,
+      inequalities: 7_600_000,
+    });
+  });
+
+  it('shows what becomes of a word', async () => {
+    const { out } = await sotto('sanitizer', 'show', '--table', 'neutral-3', '--word', 'Doctor', '--json');
+    const { substitutes } = JSON.parse(out) as { substitutes: { word: string; probability: number }[] };
+    expect(substitutes).toHaveLength(20);
+    expect(substitutes.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 12);
+    expect(substitutes.slice(0, 4).map(({ word }) => word)).toContain('doctor');
+    const unknown = await sotto('sanitizer', 'show', '--word', 'canaryword');
+    expect(unknown.code).toBe(3);
+    expect(unknown.err).toContain('Code: WORD_UNKNOWN');
+    expect(unknown.err).not.toContain('canaryword');
+  });
+
+  it('builds a table, and refuses a damaged or lying one', async () => {
+    const [vectors, out] = [join(folder, 'vectors.txt'), join(folder, 'mine.san.gz')];
+    writeVectors(vectors);
+    const args = [
+      '--vectors',
+      vectors,
+      '--out',
+      out,
+      '--name',
+      'mine',
+      '--epsilon',
+      '2',
+      '--k',
+      '10',
+      '--m',
+      '3',
+    ];
+    const built = await sotto('sanitizer', 'build', ...args, '--json');
+    expect(built.code, built.err).toBe(0);
+    expect(JSON.parse(built.out)).toMatchObject({ name: 'mine', words: 200, blocks: 20, holds: true });
+    const checked = JSON.parse((await sotto('sanitizer', 'check', '--table', out, '--json')).out);
+    expect(checked.epsilon).toBeGreaterThan(1.99);
+    expect(checked.epsilon).toBeLessThanOrEqual(2);
+    const bytes = gunzipSync(readFileSync(out));
+    const damaged = join(folder, 'damaged.san');
+    for (const at of [0, 40, bytes.length >> 1, bytes.length - 1]) {
+      const copy = Uint8Array.from(bytes);
+      copy[at]! ^= 4;
+      writeFileSync(damaged, copy);
+      expect((await sotto('sanitizer', 'check', '--table', damaged)).err).toContain('Code: TABLE_CORRUPT');
+    }
+    writeFileSync(damaged, bytes.subarray(0, 500));
+    expect((await sotto('sanitizer', 'check', '--table', damaged)).err).toContain('Code: TABLE_CORRUPT');
+    expect((await sotto('sanitizer', 'build', '--vectors', damaged)).code).toBe(3);
+    expect((await sotto('sanitizer', 'build', '--vectors', '/nowhere')).err).toContain('FILE_UNREADABLE');
+    expect((await sotto('sanitizer', 'build')).err).toContain('USAGE_MISSING');
+    expect((await sotto('sanitizer', 'sell')).err).toContain('USAGE_ACTION');
+  });
+});
+
+describe('sotto ledger', () => {
+  it('shows what was spent, checks it, and begins epochs', async () => {
+    const ledger = join(folder, 'ledger');
+    expect((await sotto('ledger', 'show', '--ledger', ledger)).err).toContain('LEDGER_ABSENT');
+    const state = SanitizerState.open(ledger, 30);
+    state.ledger.spend(state.user, {
+      table: 'ab'.repeat(32),
+      ratio: { numerator: 3n, denominator: 1n },
+      count: 7,
+    });
+    // Looking does not wait for who spends.
+    const { out } = await sotto('ledger', 'show', '--ledger', ledger);
+    expect(out).toMatch(/spent +epsilon 7\.6903 of 30 in this epoch/);
+    expect(out).toMatch(/for life +epsilon 7\.6903 of 150/);
+    expect((await sotto('ledger', 'rotate', '--ledger', ledger)).err).toContain('LEDGER_LOCKED');
+    state.close();
+    expect(JSON.parse((await sotto('ledger', 'rotate', '--ledger', ledger, '--json')).out)).toEqual({
+      epoch: 1,
+    });
+    const after = JSON.parse((await sotto('ledger', '--ledger', ledger, '--json')).out);
+    expect(after.accounts).toMatchObject([{ epoch: 1, spentEpoch: 0, draws: 7 }]);
+    expect(after.accounts[0].spentLifetime).toBeCloseTo(7.6903, 4);
+    expect((await sotto('ledger', 'verify', '--ledger', ledger)).out).toMatch(/^3 records/);
+    const path = join(ledger, 'ledger');
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 50]! ^= 1;
+    writeFileSync(path, bytes);
+    const broken = await sotto('ledger', 'verify', '--ledger', ledger);
+    expect(broken.code).toBe(3);
+    expect(broken.err).toContain('LEDGER_CORRUPT');
+    expect((await sotto('ledger', 'forget')).err).toContain('USAGE_ACTION');
+  });
+});
+
+describe('sotto audit', () => {
+  it('attacks a table and shows what published methods keep', async () => {
+    const { code, out } = await sotto('audit', '--table', 'neutral', '--draws', '50000', '--json');
+    expect(code).toBe(0);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ table: 'neutral-1', holds: true, certificate: { holds: true } });
+    expect(report.drawn.epsilonAtLeast).toBeLessThanOrEqual(report.certificate.epsilon);
+    expect(report.rivals.length).toBe(16);
+    expect(report.rivals.filter(({ found }: { found: number | null }) => found === null).length).toBe(8);
+  });
+});
