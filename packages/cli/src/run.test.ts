@@ -23,7 +23,20 @@ async function sotto(...args: string[]) {
   return { code, out, err };
 }
 
-const names = ['demo', 'serve', 'ask', 'keys', 'plan', 'trace', 'run', 'models', 'doctor'];
+const names = [
+  'demo',
+  'serve',
+  'ask',
+  'keys',
+  'sanitizer',
+  'ledger',
+  'audit',
+  'plan',
+  'trace',
+  'run',
+  'models',
+  'doctor',
+];
 
 describe('help', () => {
   it('lists the commands', async () => {
