@@ -1,276 +1,352 @@
+import { SottoError } from '@sotto/base';
 import {
-  argmax,
+  accelerate,
   BOS_TOKEN,
-  forward,
-  KvCache,
+  embedTokens,
   type LlamaModel,
+  type LlamaTrace,
   SeededRandom,
-  sampleToken,
+  traceRows,
 } from '@sotto/model';
-import type { Calibration, Interval, LayerCalibration } from './calibration.js';
-import { probeTokens } from './token-probe.js';
+import {
+  CALIBRATION_VERSION,
+  type Calibration,
+  type LayerCalibration,
+  type ScanResult,
+} from './calibration.js';
+import {
+  type CalibrationCorpus,
+  type PrefixContext,
+  prefixContext,
+  sampleText,
+} from './calibration-texts.js';
+import { Extremes, SmallestValues } from './extremes.js';
+import { observeRanges, type RangeKind, type RowShift, windowOf } from './row-ranges.js';
+import { fitRowShift } from './row-shift.js';
+import { ShiftCollector } from './shift-samples.js';
+import { findPublicPrefix } from './sinks.js';
+import { probeRowsBefore, probeTokens } from './token-probe.js';
 
-/** Safety factors over what was seen. A polynomial left on its high side explodes, so high sides get the most. */
+/** Largest factors (or distances) by which a window is wider than what was seen; the least are a quarter of them. */
 const guards = {
-  /** Both ends of mean squares. */
-  meanSquare: 1.35,
-  gate: 1.25,
-  magnitude: 1.3,
-  scoreLow: 1.15,
+  meanSquare: Math.log(1.35),
+  magnitude: Math.log(1.3),
   scoreHigh: 1.25,
+  /** Share of the largest distance below zero. */
+  scoreLow: 0.15,
   /** Least distance from the highest score to the bottom of the window, where invisible keys are put. */
   scoreSpan: 20,
   logSumHigh: 1.5,
   /** Share of (row, head) pairs that may lie under the low end of a sum: an inverse stays finite there. */
   lowTail: 1e-4,
 };
+const LEAST = 0.25;
+/** Rows whose sums count for the low tail: as many as the quantile can need. */
+const LOW_VALUES = 4096;
 
 export interface CalibrateOptions {
   /** Texts sampled from the model itself at temperature 1. */
   readonly texts: number;
+  /** Tokens of a text at most, public prefix included. */
   readonly tokens: number;
   readonly seed: number;
-  /** Further texts (token ids starting with BOS) whose ranges count. */
-  readonly extra?: readonly (readonly number[])[];
+  /** Further texts whose ranges count. Every third text of a corpus is kept for the scan. */
+  readonly corpora?: readonly CalibrationCorpus[];
+  /**
+   * Public prefixes to choose from, BOS first; BOS alone when absent. Tokens that turn out to be sinks are appended where that
+   * narrows the private rows.
+   */
+  readonly publicPrefixes?: readonly (readonly number[])[];
+  /**
+   * Scan texts that were not measured, own ones and kept ones, until so many in a row stay inside every window; each that leaves one
+   * widens it. 0 when absent.
+   */
+  readonly scanTexts?: number;
+  /** Only tokens of the texts may stand in a private part: skips the probe of all others, long for large vocabularies. */
+  readonly skipProbe?: boolean;
 }
 
-/** The model's own texts: what it will meet when it continues its own words. Deterministic. */
-export function sampleTexts(model: LlamaModel, options: CalibrateOptions): number[][] {
-  const random = new SeededRandom(options.seed);
-  return Array.from({ length: options.texts }, () => {
-    const cache = new KvCache(model.config.layerCount);
-    const tokens = [BOS_TOKEN];
-    while (tokens.length < options.tokens) {
-      const { logits } = forward(model, tokens.slice(-1), cache);
-      const next = sampleToken(logits[0]!, random);
-      // BOS belongs to the beginning of a text only.
-      tokens.push(next === BOS_TOKEN ? argmax(logits[0]!.map((v, i) => (i === BOS_TOKEN ? -1e9 : v))) : next);
-    }
-    return tokens;
-  });
+/** How far a calibration is. */
+export interface CalibrationStep {
+  readonly phase: 'prefix' | 'sample' | 'measure' | 'scan' | 'probe';
+  readonly done: number;
+  readonly total: number;
+  /** What is known so far, for people. */
+  readonly label: string;
 }
 
-class Range {
-  low = Number.POSITIVE_INFINITY;
-  high = Number.NEGATIVE_INFINITY;
+/** Ranges of one layer as they are measured. */
+class LayerMeter {
+  readonly attentionMeanSquare = new Extremes();
+  readonly feedForwardMeanSquare = new Extremes();
+  readonly score = new Extremes();
+  readonly logSum = new Extremes();
+  readonly logSquareSum = new Extremes();
+  readonly gate = new Extremes();
+  readonly up = new Extremes();
+  readonly residual = new Extremes();
+  readonly residualMiddle = new Extremes();
+  readonly lowSums = new SmallestValues(LOW_VALUES);
+  readonly lowSquareSums = new SmallestValues(LOW_VALUES);
 
-  see(value: number): void {
-    if (value < this.low) this.low = value;
-    if (value > this.high) this.high = value;
+  see(kind: RangeKind, low: number, high: number): void {
+    if (kind === 'attentionMeanSquare' || kind === 'feedForwardMeanSquare')
+      this[kind].see(Math.log(low), Math.log(high));
+    else if (kind === 'gate' || kind === 'up' || kind === 'residual' || kind === 'residualMiddle') {
+      const size = Math.log(Math.max(-low, high));
+      this[kind].see(size, size);
+    } else this[kind].see(low, high);
+    if (kind === 'logSum') this.lowSums.add(low);
+    if (kind === 'logSquareSum') this.lowSquareSums.add(low);
   }
-}
 
-/** Weighted least squares by normal equations with a small ridge and Cholesky factorisation. */
-function weightedLeastSquares(
-  rows: readonly Float64Array[],
-  targets: readonly number[],
-  weights: Float64Array,
-): Float64Array {
-  const n = rows[0]!.length;
-  const factor = new Float64Array(n * n);
-  const x = new Float64Array(n);
-  rows.forEach((row, r) => {
-    for (let i = 0; i < n; i++) {
-      const scaled = weights[r]! * row[i]!;
-      x[i]! += scaled * targets[r]!;
-      for (let j = 0; j <= i; j++) factor[i * n + j]! += scaled * row[j]!;
-    }
-  });
-  let trace = 0;
-  for (let i = 0; i < n; i++) trace += factor[i * n + i]!;
-  for (let i = 0; i < n; i++) {
-    factor[i * n + i]! += (1e-6 * trace) / n;
-    for (let j = 0; j <= i; j++) {
-      let sum = factor[i * n + j]!;
-      for (let k = 0; k < j; k++) sum -= factor[i * n + k]! * factor[j * n + k]!;
-      factor[i * n + j] = i === j ? Math.sqrt(sum) : sum / factor[j * n + j]!;
-    }
+  endText(): void {
+    for (const value of Object.values(this)) if (value instanceof Extremes) value.endText();
   }
-  for (let i = 0; i < n; i++) {
-    for (let k = 0; k < i; k++) x[i]! -= factor[i * n + k]! * x[k]!;
-    x[i]! /= factor[i * n + i]!;
-  }
-  for (let i = n - 1; i >= 0; i--) {
-    for (let k = i + 1; k < n; k++) x[i]! -= factor[k * n + i]! * x[k]!;
-    x[i]! /= factor[i * n + i]!;
-  }
-  return x;
-}
 
-const P_NORM = 8;
-const P_NORM_ROUNDS = 12;
-
-/** How much less a residual below the fit counts than one above. */
-const LOW_SIDE = 0.6;
-
-/**
- * The coefficients whose largest residual is small: the 8-norm by iteratively reweighted least squares with damping, high side
- * first. It is the range of the residuals, not their variance, that sets the degree of the inverse. The constant term (second
- * last) then puts the largest residual at zero, so that the heads of a layer share the high end of one window.
- */
-function fitNarrow(rows: readonly Float64Array[], targets: readonly number[]): Float64Array {
-  const weights = new Float64Array(rows.length).fill(1);
-  let x = weightedLeastSquares(rows, targets, weights);
-  let best = x;
-  let bestWidth = Number.POSITIVE_INFINITY;
-  for (let round = 0; ; round++) {
-    const residuals = rows.map((row, r) => {
-      let sum = targets[r]!;
-      for (let i = 0; i < row.length; i++) sum -= row[i]! * x[i]!;
-      return sum;
-    });
-    const range = new Range();
-    for (const residual of residuals) range.see(residual);
-    const width = range.high - LOW_SIDE * range.low;
-    if (width < bestWidth) {
-      bestWidth = width;
-      best = Float64Array.from(x);
-      best[x.length - 2]! += range.high;
-    }
-    if (round === P_NORM_ROUNDS) return best;
-    const middle = (range.high + LOW_SIDE * range.low) / 2;
-    residuals.forEach((residual, r) => {
-      const side = residual > middle ? residual - middle : LOW_SIDE * (middle - residual);
-      const size = Math.max((2 * side) / bestWidth, 0.02);
-      weights[r] = Math.sqrt(weights[r]! * size ** (P_NORM - 2));
-    });
-    x = weightedLeastSquares(rows, targets, weights);
-  }
-}
-
-function features(normalised: Float64Array, position: number): Float64Array {
-  const row = new Float64Array(normalised.length + 2);
-  row.set(normalised);
-  row[normalised.length] = 1;
-  row[normalised.length + 1] = Math.log(position + 1);
-  return row;
-}
-
-function logSumExp(values: Float64Array, factor: number): number {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const value of values) largest = Math.max(largest, factor * value);
-  let sum = 0;
-  for (const value of values) sum += Math.exp(factor * value - largest);
-  return largest + Math.log(sum);
-}
-
-interface Shifts {
-  readonly shift: number[][];
-  readonly offset: number[];
-  readonly slope: number[];
-}
-
-/** Fits, for every layer and head, the linear function of the normalised row that follows log-sum-exp(scores / 2). */
-function fitShifts(model: LlamaModel, texts: readonly (readonly number[])[]): Shifts[] {
-  const { dim, headCount, layerCount } = model.config;
-  const rows = Array.from({ length: layerCount }, (): Float64Array[] => []);
-  const targets = rows.map(() => Array.from({ length: headCount }, (): number[] => []));
-  for (const tokens of texts) {
-    forward(model, tokens, new KvCache(layerCount), (name, layer, position, values, head) => {
-      if (position === 0 || layer === layerCount) return;
-      if (name === 'normalised') rows[layer]!.push(features(values, position));
-      else if (name === 'scores') targets[layer]![head]!.push(logSumExp(values, 0.5));
-    });
-  }
-  return rows.map((ofLayer, layer) => {
-    const solved = targets[layer]!.map((target) => fitNarrow(ofLayer, target));
-    return {
-      shift: solved.map((x) => Array.from(x.subarray(0, dim))),
-      offset: solved.map((x) => x[dim]!),
-      slope: solved.map((x) => x[dim + 1]!),
+  /** Windows: what was seen and what is to be expected. */
+  finish(shift: RowShift): LayerCalibration {
+    const meanSquare = (range: Extremes): [number, number] => {
+      const most = guards.meanSquare;
+      return [
+        Math.exp(range.expectedLow(LEAST * most, most)),
+        Math.exp(range.expectedHigh(LEAST * most, most)),
+      ];
     };
-  });
-}
-
-function newRanges() {
-  return {
-    attentionMeanSquare: new Range(),
-    feedForwardMeanSquare: new Range(),
-    score: new Range(),
-    gate: new Range(),
-    up: new Range(),
-    residual: new Range(),
-    residualMiddle: new Range(),
-  };
-}
-
-const highEnd = (values: readonly number[]): number => values.reduce((high, value) => Math.max(high, value));
-
-function lowEnd(values: readonly number[]): number {
-  return Float64Array.from(values).sort()[Math.floor(guards.lowTail * values.length)]!;
-}
-
-const largest = (range: Range): number => Math.max(-range.low, range.high);
-const widened = (range: Range, factor: number): Interval => [range.low / factor, range.high * factor];
-
-/**
- * Measures every range the polynomial circuit needs, on text of the model itself. The first position is left out: it is always
- * public (BOS), so no encrypted row stands there.
- *
- * Row shift: softmax does not change when a constant is taken from a row's scores, so a linear function of the normalised row that
- * follows the log-sum-exp brings all rows into one window; it is one more column of the query product.
- */
-export function calibrate(model: LlamaModel, options: CalibrateOptions): Calibration {
-  const texts = [...sampleTexts(model, options), ...(options.extra ?? [])];
-  // Every fourth text is not fitted, so that the ranges below include rows the fit has not seen.
-  const shifts = fitShifts(
-    model,
-    texts.filter((_, i) => i % 4 !== 3),
-  );
-  const { layerCount } = model.config;
-  const seen = Array.from({ length: layerCount }, newRanges);
-  const logSums = seen.map((): number[] => []);
-  const logSquareSums = seen.map((): number[] => []);
-  const final = new Range();
-  for (const tokens of texts) {
-    let row = new Float64Array(0);
-    forward(model, tokens, new KvCache(layerCount), (name, layer, position, values, head) => {
-      if (position === 0) return;
-      if (layer === layerCount) {
-        for (const value of values) final.see(value);
-        return;
-      }
-      const ranges = seen[layer]!;
-      if (name === 'normalised') row = Float64Array.from(values);
-      else if (name === 'scores') {
-        const { shift, offset, slope } = shifts[layer]!;
-        let m = offset[head]! + slope[head]! * Math.log(position + 1);
-        for (let i = 0; i < row.length; i++) m += shift[head]![i]! * row[i]!;
-        for (const value of values) ranges.score.see(value / 2 - m);
-        const half = logSumExp(values, 0.5);
-        logSums[layer]!.push(half - m);
-        logSquareSums[layer]!.push(logSumExp(values, 1) - 2 * half);
-      } else if (name in ranges) {
-        const range = ranges[name as keyof typeof ranges];
-        for (const value of values) range.see(value);
-      }
-    });
-  }
-  const layers = seen.map((ranges, layer): LayerCalibration => {
+    const magnitude = (range: Extremes): number =>
+      Math.exp(range.expectedHigh(LEAST * guards.magnitude, guards.magnitude));
+    const { score, logSum } = this;
+    const scoreHigh = score.expectedHigh(LEAST * guards.scoreHigh, guards.scoreHigh);
+    const lowGuard = guards.scoreLow * Math.abs(score.low);
     return {
-      attentionMeanSquare: widened(ranges.attentionMeanSquare, guards.meanSquare),
-      feedForwardMeanSquare: widened(ranges.feedForwardMeanSquare, guards.meanSquare),
-      ...shifts[layer]!,
+      attentionMeanSquare: meanSquare(this.attentionMeanSquare),
+      feedForwardMeanSquare: meanSquare(this.feedForwardMeanSquare),
+      ...shift,
       score: [
-        Math.min(ranges.score.low * guards.scoreLow, ranges.score.high - guards.scoreSpan),
-        ranges.score.high + guards.scoreHigh,
+        Math.min(score.expectedLow(LEAST * lowGuard, lowGuard), score.high - guards.scoreSpan),
+        scoreHigh,
       ],
-      logSum: [lowEnd(logSums[layer]!), highEnd(logSums[layer]!) + guards.logSumHigh],
-      logSquareSum: [lowEnd(logSquareSums[layer]!), 0],
-      gate: largest(ranges.gate) * guards.gate,
-      up: largest(ranges.up) * guards.magnitude,
-      residual: largest(ranges.residual) * guards.magnitude,
-      residualMiddle: largest(ranges.residualMiddle) * guards.magnitude,
+      logSum: [
+        this.lowSums.quantile(guards.lowTail),
+        logSum.expectedHigh(LEAST * guards.logSumHigh, guards.logSumHigh),
+      ],
+      logSquareSum: [this.lowSquareSums.quantile(guards.lowTail), 0],
+      gate: magnitude(this.gate),
+      up: magnitude(this.up),
+      residual: magnitude(this.residual),
+      residualMiddle: magnitude(this.residualMiddle),
     };
+  }
+}
+
+/** A layer's windows with one of them widened around a value that left it. */
+function widened(layer: LayerCalibration, kind: RangeKind, low: number, high: number): LayerCalibration {
+  switch (kind) {
+    case 'attentionMeanSquare':
+    case 'feedForwardMeanSquare': {
+      const margin = Math.exp(LEAST * guards.meanSquare);
+      const [a, b] = layer[kind];
+      return { ...layer, [kind]: [low < a ? low / margin : a, high > b ? high * margin : b] };
+    }
+    case 'gate':
+    case 'up':
+      return { ...layer, [kind]: Math.max(-low, high) * Math.exp(LEAST * guards.magnitude) };
+    case 'score': {
+      const [a, b] = layer.score;
+      const margin = LEAST * guards.scoreLow * Math.abs(low);
+      return {
+        ...layer,
+        score: [low < a ? low - margin : a, high > b ? high + LEAST * guards.scoreHigh : b],
+      };
+    }
+    case 'logSum':
+      return { ...layer, logSum: [layer.logSum[0], high + LEAST * guards.logSumHigh] };
+    default:
+      return layer;
+  }
+}
+
+/** Every third text of a corpus is kept for the scan, when there is one. */
+const isKept = (index: number): boolean => index % 3 === 2;
+/** Every fourth text is not fitted: it judges the fits. */
+const isHeld = (index: number): boolean => index % 4 === 3;
+/** Texts of the search for a prefix. */
+const PREFIX_TEXTS = 24;
+/** The scan ends after this many times the wanted texts, however many left a window. */
+const SCAN_LIMIT = 8;
+
+function requireOptions(options: CalibrateOptions): void {
+  const { texts, corpora = [] } = options;
+  if (texts + corpora.reduce((sum, corpus) => sum + corpus.texts.length, 0) > 1) return;
+  throw new SottoError('A calibration needs texts.', {
+    code: 'CALIBRATION_NO_TEXTS',
+    facts: { texts, corpora: corpora.length },
+    fix: 'Let the model write some (texts), or give a corpus.',
   });
-  return {
-    version: 1,
-    modelDigest: model.digest,
-    texts: texts.length,
-    tokens: options.tokens,
-    seed: options.seed,
-    layers,
-    finalResidual: largest(final) * guards.magnitude,
-    knownTokens: probeTokens(model, layers, texts),
+}
+
+/**
+ * Measures every range the polynomial circuit needs, in memory that does not grow with the texts: on texts of the model itself and
+ * on corpora. A generator, so that whoever drives it can report progress, stop, or do other work in between; {@link calibrate}
+ * drives it in one go.
+ *
+ * 1. The public prefix that absorbs massive activations ({@link findPublicPrefix}); its rows are public and not measured.
+ * 2. The row shift of every head. Softmax does not change when a constant is taken from a row's scores, so a linear function of the
+ *    normalised row that follows the log-sum-exp brings all rows into one window; it is one more column of the query product.
+ * 3. Ranges of all rows, and how the extremes of single texts scatter: windows reach to what one text in 100,000 is expected to
+ *    exceed, within guards.
+ * 4. A scan of texts that were not measured, until enough in a row stay inside.
+ * 5. The tokens that may stand in a private part.
+ *
+ * @throws SottoError `CALIBRATION_NO_TEXTS`, `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`.
+ */
+export function* calibrationSteps(
+  given: LlamaModel,
+  options: CalibrateOptions,
+): Generator<CalibrationStep, Calibration> {
+  requireOptions(options);
+  const model = given.products === undefined ? accelerate(given) : given;
+  const { config } = model;
+  const { layerCount } = config;
+  const { corpora = [], scanTexts = 0, seed } = options;
+  const random = new SeededRandom(seed);
+
+  const sampled = (prefix: PrefixContext, source: SeededRandom, trace?: LlamaTrace): number[] =>
+    sampleText(model, prefix, room(prefix), source, trace);
+  const room = (prefix: PrefixContext): number =>
+    Math.min(options.tokens, config.contextLength) - prefix.tokens.length;
+  const keeps = scanTexts > 0;
+  const measured = corpora.flatMap(({ texts }) => texts.filter((_, i) => !(keeps && isKept(i))));
+  const kept = corpora.flatMap(({ texts }) => texts.filter((_, i) => keeps && isKept(i)));
+
+  yield { phase: 'prefix', done: 0, total: 1, label: 'searching massive activations' };
+  const starts = options.publicPrefixes ?? [[BOS_TOKEN]];
+  const probeSeed = new SeededRandom(seed ^ 0x51e7);
+  const first = prefixContext(model, starts[0]!);
+  const own = Array.from({ length: Math.min(options.texts, PREFIX_TEXTS) }, () => sampled(first, probeSeed));
+  const stride = Math.max(1, Math.floor(measured.length / PREFIX_TEXTS));
+  const some = measured.filter((_, i) => i % stride === 0).slice(0, PREFIX_TEXTS);
+  const [chosen] = findPublicPrefix(
+    model,
+    [...own, ...some].map((text) => text.slice(0, room(first))),
+    starts,
+  );
+  const prefix = prefixContext(model, chosen!.tokens);
+  const from = prefix.tokens.length;
+  yield { phase: 'prefix', done: 1, total: 1, label: `${from} public tokens in front` };
+
+  const collectors = [0.75, 0.25].map(
+    (share) => new ShiftCollector(config.dim, layerCount, config.headCount, share),
+  );
+  const count = options.texts + measured.length;
+  const texts: number[][] = [];
+  for (let i = 0; i < count; i++) {
+    const collector = collectors[isHeld(i) ? 1 : 0]!;
+    const trace = collector.observe(from);
+    if (i < options.texts) texts.push(sampled(prefix, random, trace));
+    else {
+      texts.push(measured[i - options.texts]!.slice(0, room(prefix)));
+      traceRows(model, embedTokens(model, texts[i]!), prefix.cache.fork(), trace);
+    }
+    collector.endText();
+    yield { phase: 'sample', done: i + 1, total: count, label: 'texts for the row shift' };
+  }
+  const shifts: RowShift[] = [];
+  for (let layer = 0; layer < layerCount; layer++) {
+    const [fitted, held] = collectors.map(({ layers }) => layers[layer]!);
+    shifts.push(fitRowShift(fitted!, held!));
+    yield { phase: 'sample', done: layer + 1, total: layerCount, label: 'fitting the row shift' };
+  }
+
+  const meters = Array.from({ length: layerCount }, () => new LayerMeter());
+  const final = new Extremes();
+  const trace = observeRanges(shifts, from, (kind, layer, low, high) => {
+    if (layer < layerCount) return meters[layer]!.see(kind, low, high);
+    const size = Math.log(Math.max(-low, high));
+    final.see(size, size);
+  });
+  for (const [i, text] of texts.entries()) {
+    traceRows(model, embedTokens(model, text), prefix.cache.fork(), trace);
+    for (const meter of meters) meter.endText();
+    final.endText();
+    yield { phase: 'measure', done: i + 1, total: count, label: 'ranges of all rows' };
+  }
+  const layers = meters.map((meter, layer) => meter.finish(shifts[layer]!));
+
+  const fresh = new SeededRandom(seed ^ 0x5ca9);
+  const unseen = [...kept];
+  const takeText = (scanned: number, watch: LlamaTrace): number[] | null => {
+    const wantsOwn = options.texts > 0 && (unseen.length === 0 || scanned % (corpora.length + 1) === 0);
+    if (wantsOwn) return sampled(prefix, fresh, watch);
+    const text = unseen.pop()?.slice(0, room(prefix));
+    if (text === undefined) return null;
+    traceRows(model, embedTokens(model, text), prefix.cache.fork(), watch);
+    return text;
   };
+  const known = new Set(texts.flat());
+  const scan = { texts: 0, escapes: 0, clean: 0, wanted: scanTexts };
+  while (scan.clean < scanTexts && scan.texts < SCAN_LIMIT * scanTexts) {
+    let escaped = false;
+    const watch = observeRanges(layers, from, (kind, layer, low, high) => {
+      const window = windowOf({ layers }, kind, layer);
+      if (low >= window[0] && high <= window[1]) return;
+      escaped = true;
+      layers[layer] = widened(layers[layer]!, kind, low, high);
+    });
+    const text = takeText(scan.texts, watch);
+    if (text === null) break;
+    for (const token of text) known.add(token);
+    scan.texts++;
+    scan.escapes += Number(escaped);
+    scan.clean = escaped ? 0 : scan.clean + 1;
+    const label = `${scan.escapes} texts left a window so far`;
+    yield { phase: 'scan', done: scan.clean, total: scanTexts, label };
+  }
+
+  const knownTokens = yield* probed(model, layers, prefix, texts[0]!, known, options.skipProbe === true);
+  return {
+    version: CALIBRATION_VERSION,
+    modelDigest: given.digest,
+    made: {
+      texts: options.texts,
+      tokens: options.tokens,
+      seed,
+      corpora: corpora.map(({ name, texts }) => ({ name, texts: texts.length })),
+      scan: scan satisfies ScanResult,
+    },
+    publicPrefix: prefix.tokens,
+    rotationSeed: null,
+    layers,
+    finalResidual: Math.exp(final.expectedHigh(LEAST * guards.magnitude, guards.magnitude)),
+    knownTokens,
+  };
+}
+
+function* probed(
+  model: LlamaModel,
+  layers: readonly LayerCalibration[],
+  prefix: PrefixContext,
+  text: readonly number[],
+  known: ReadonlySet<number>,
+  skip: boolean,
+): Generator<CalibrationStep, number[]> {
+  if (skip) return [...known].sort((a, b) => a - b);
+  const rowsBefore = probeRowsBefore(text);
+  const before = prefixContext(model, [...prefix.tokens, ...text.slice(0, rowsBefore)]);
+  const steps = probeTokens(model, layers, before, text.slice(rowsBefore), known);
+  for (let done = 0; ; ) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    done = Math.min(done + step.value, model.config.vocabSize);
+    yield { phase: 'probe', done, total: model.config.vocabSize, label: 'tokens that texts did not have' };
+  }
+}
+
+/** {@link calibrationSteps} in one go. */
+export function calibrate(model: LlamaModel, options: CalibrateOptions): Calibration {
+  const steps = calibrationSteps(model, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
 }

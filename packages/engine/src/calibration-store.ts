@@ -3,14 +3,11 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
-import { type Calibration, readCalibration, writeCalibration } from './calibration.js';
-
-/** Version of what {@link calibrate} measures: older files are not read. */
-const FORMAT = 1;
+import { CALIBRATION_VERSION, type Calibration, readCalibration, writeCalibration } from './calibration.js';
 
 function pathOf(modelDigest: string): string {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(cache, 'sotto', 'calibration', `${modelDigest}-${FORMAT}.json`);
+  return join(cache, 'sotto', 'calibration', `${modelDigest}-${CALIBRATION_VERSION}.json`);
 }
 
 /** The calibration kept for a model, or null. A file that is damaged or of another model counts as absent. */

@@ -26,14 +26,43 @@ export interface LayerCalibration {
   readonly residualMiddle: number;
 }
 
-/** What {@link calibrate} measures; bound to the digest of the model file. */
-export interface Calibration {
-  readonly version: 1;
-  readonly modelDigest: string;
-  /** How it was made: texts, tokens a text, seed. */
+/** How the held-out scan ended: texts that no window had seen, one after the other; a text that leaves a window widens it. */
+export interface ScanResult {
+  /** Texts scanned in all. */
+  readonly texts: number;
+  /** Those that left a window and widened it. */
+  readonly escapes: number;
+  /** Texts since the last one that left a window; the goal was to reach `wanted`. */
+  readonly clean: number;
+  readonly wanted: number;
+}
+
+/** How a calibration was made. */
+export interface CalibrationRecord {
+  /** The model's own texts, tokens of a text at most, seed. */
   readonly texts: number;
   readonly tokens: number;
   readonly seed: number;
+  /** Further texts. */
+  readonly corpora: readonly { readonly name: string; readonly texts: number }[];
+  readonly scan: ScanResult;
+}
+
+/** Version of the file format: others are not read. */
+export const CALIBRATION_VERSION = 2;
+
+/** What {@link calibrate} measures; bound to the digest of the model file. */
+export interface Calibration {
+  readonly version: typeof CALIBRATION_VERSION;
+  readonly modelDigest: string;
+  readonly made: CalibrationRecord;
+  /**
+   * Public tokens in front of every prompt, BOS first. They absorb massive activations, so that private rows have none; by causality
+   * their keys and values depend on no prompt.
+   */
+  readonly publicPrefix: readonly number[];
+  /** Seed of the rotation of the residual stream that the ranges were measured with; null without one. */
+  readonly rotationSeed: number | null;
   readonly layers: readonly LayerCalibration[];
   /** Largest magnitude of the residual stream after the last layer. */
   readonly finalResidual: number;
@@ -46,7 +75,7 @@ export function readCalibration(text: string): Calibration {
   const fail = (what: string): never => {
     throw new SottoError(`The calibration cannot be used: ${what}.`, {
       code: 'CALIBRATION_INVALID',
-      fix: 'Make it again with calibrate().',
+      fix: 'Make it again with `sotto calibrate`.',
     });
   };
   let value: Calibration;
@@ -55,9 +84,21 @@ export function readCalibration(text: string): Calibration {
   } catch {
     return fail('it is not JSON');
   }
-  if (value?.version !== 1 || typeof value.modelDigest !== 'string' || !Array.isArray(value.layers)) {
-    return fail('it is of another version');
-  }
+  if (value?.version !== CALIBRATION_VERSION) return fail('it is of another version');
+  if (typeof value.modelDigest !== 'string' || !Array.isArray(value.layers) || value.layers.length === 0)
+    return fail('it names no model or no layers');
+  const token = (x: unknown): boolean => Number.isInteger(x) && (x as number) >= 0;
+  if (
+    !Array.isArray(value.publicPrefix) ||
+    value.publicPrefix.length === 0 ||
+    !value.publicPrefix.every(token)
+  )
+    fail('the public prefix is missing');
+  if (value.rotationSeed !== null && !token(value.rotationSeed)) fail('the rotation is broken');
+  const { made } = value;
+  const counts = [made?.texts, made?.tokens, made?.seed, made?.scan?.texts, made?.scan?.escapes];
+  if (![...counts, made?.scan?.clean, made?.scan?.wanted].every(token) || !Array.isArray(made.corpora))
+    fail('how it was made is missing');
   const interval = (x: unknown): boolean =>
     Array.isArray(x) && x.length === 2 && x.every(Number.isFinite) && x[0] < x[1];
   const positive = (x: unknown): boolean => typeof x === 'number' && Number.isFinite(x) && x > 0;

@@ -1,12 +1,16 @@
 export { type Agreement, type CleartextBench, logitsOf, measureAgreement } from './agreement.js';
-export { type CalibrateOptions, calibrate, sampleTexts } from './calibrate.js';
+export { type CalibrateOptions, type CalibrationStep, calibrate, calibrationSteps } from './calibrate.js';
 export {
+  CALIBRATION_VERSION,
   type Calibration,
+  type CalibrationRecord,
   type Interval,
   type LayerCalibration,
   readCalibration,
+  type ScanResult,
   writeCalibration,
 } from './calibration.js';
+export { type CalibrationCorpus, sampleTexts } from './calibration-texts.js';
 export { embedRows, rareTokens, readHidden } from './client-side.js';
 export type { WorkCounts } from './dry-run.js';
 export { embeddedCalibration } from './embedded.js';
@@ -32,6 +36,7 @@ export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomia
 export { type PublicContext, prefillPublic } from './public-context.js';
 export { type CutName, chooseCuts, cutNames, layerDepths } from './schedule.js';
 export { calibrationOf, makeSetup, type SessionSetup, type SetupKey, type SetupRequest } from './setup.js';
+export { findPublicPrefix, type PrefixMeasure } from './sinks.js';
 export { tinyTestModel } from './tiny-model.js';
 export { bitsOf, PrecisionTrace, type TracedStep, type TraceLine } from './trace.js';
 export {

@@ -1,11 +1,4 @@
-import {
-  BOS_TOKEN,
-  type LlamaConfig,
-  type LlamaModel,
-  readLlama2c,
-  SeededRandom,
-  writeLlama2c,
-} from '@sotto/model';
+import { type LlamaConfig, type LlamaModel, readLlama2c, SeededRandom, writeLlama2c } from '@sotto/model';
 import { calibrate } from './calibrate.js';
 import type { Calibration } from './calibration.js';
 
@@ -60,9 +53,9 @@ export function tinyTestModel(
   const model = readLlama2c(file);
   // A random model is asked about any tokens, not about its own text.
   const length = Math.min(calibratedTokens, config.contextLength);
-  const extra = Array.from({ length: 64 }, () => [
-    BOS_TOKEN,
-    ...Array.from({ length: length - 1 }, () => 3 + Math.floor(random.next() * (config.vocabSize - 3))),
-  ]);
-  return { model, calibration: calibrate(model, { texts: 0, tokens: length, seed, extra }) };
+  const texts = Array.from({ length: 64 }, () =>
+    Array.from({ length: length - 1 }, () => 3 + Math.floor(random.next() * (config.vocabSize - 3))),
+  );
+  const corpora = [{ name: 'random tokens', texts }];
+  return { model, calibration: calibrate(model, { texts: 0, tokens: length, seed, corpora }) };
 }

@@ -1,64 +1,67 @@
-import { forward, KvCache, type LlamaModel } from '@sotto/model';
-import type { Interval, LayerCalibration } from './calibration.js';
+import { embedTokens, type LlamaModel, traceRows } from '@sotto/model';
+import type { LayerCalibration } from './calibration.js';
+import type { PrefixContext } from './calibration-texts.js';
+import { observeRanges, windowOf } from './row-ranges.js';
 
-/** Rows after the probed token that are checked with it. */
+/** Rows after a probed token that are checked with it. */
 const ROWS_AFTER = 4;
+/** Probed tokens of one text at first; a group that leaves a window is halved. */
+const GROUP = 16;
+/** Rows in front of the first probed token. */
+const ROWS_BEFORE = 12;
 
-/**
- * Whether every value that text causes from row `from` on stays inside the windows of a calibration. Low ends of the two sums are
- * not windows: an inverse stays finite there.
- */
+/** Whether every value that `tokens` cause stays inside the windows of a calibration. */
 export function staysInside(
   model: LlamaModel,
   layers: readonly LayerCalibration[],
+  context: PrefixContext,
   tokens: readonly number[],
-  from: number,
 ): boolean {
   let inside = true;
-  const check = (value: number, [low, high]: Interval): void => {
-    if (!(value >= low && value <= high)) inside = false;
-  };
-  let row = new Float64Array(0);
-  forward(model, tokens, new KvCache(layers.length), (name, layer, position, values, head) => {
-    const c = layers[layer];
-    if (!inside || position < from || c === undefined) return;
-    if (name === 'normalised') row = Float64Array.from(values);
-    else if (name === 'attentionMeanSquare') check(values[0]!, c.attentionMeanSquare);
-    else if (name === 'feedForwardMeanSquare') check(values[0]!, c.feedForwardMeanSquare);
-    else if (name === 'gate') for (const value of values) check(value, [-c.gate, c.gate]);
-    else if (name === 'up') for (const value of values) check(value, [-c.up, c.up]);
-    else if (name === 'scores') {
-      let shift = c.offset[head]! + c.slope[head]! * Math.log(position + 1);
-      for (let i = 0; i < row.length; i++) shift += c.shift[head]![i]! * row[i]!;
-      let sum = 0;
-      for (const value of values) {
-        check(value / 2 - shift, c.score);
-        sum += Math.exp(value / 2 - shift);
-      }
-      check(Math.log(sum), [Number.NEGATIVE_INFINITY, c.logSum[1]]);
-    }
+  const trace = observeRanges(layers, context.tokens.length, (kind, layer, low, high) => {
+    const window = windowOf({ layers }, kind, layer);
+    if (!(low >= window[0] && high <= window[1])) inside = false;
   });
+  traceRows(model, embedTokens(model, tokens), context.cache.fork(), trace);
   return inside;
 }
 
 /**
- * Tokens that may stand in a private part: those of the calibration texts, and those that stay inside all windows when one of them
- * is put into such a text. What remains are tokens the model was hardly trained on.
+ * Tokens that may stand in a private part: those of the calibration texts, and those that stay inside all windows when they are put
+ * into such a text. What remains are tokens the model was hardly trained on. Tokens are probed in groups; those of a group that
+ * leaves a window are probed in smaller ones. Yields between two passes of the model.
  *
+ * @param before context of the probes: public prefix and some rows of a text.
+ * @param filler tokens of the same text that stand between and behind the probed ones.
+ * @param known tokens of the calibration texts.
  * @returns ascending ids.
  */
-export function probeTokens(
+export function* probeTokens(
   model: LlamaModel,
   layers: readonly LayerCalibration[],
-  texts: readonly (readonly number[])[],
-): number[] {
-  const known = new Set(texts.flat());
-  const text = texts[0]!;
-  const before = text.slice(0, Math.ceil(text.length / 4));
-  const after = text.slice(before.length, before.length + ROWS_AFTER);
-  for (let token = 0; token < model.config.vocabSize; token++) {
-    if (!known.has(token) && staysInside(model, layers, [...before, token, ...after], before.length))
-      known.add(token);
+  before: PrefixContext,
+  filler: readonly number[],
+  known: ReadonlySet<number>,
+): Generator<number, number[]> {
+  const result = new Set(known);
+  const { vocabSize } = model.config;
+  const unknown = Array.from({ length: vocabSize }, (_, token) => token).filter((t) => !known.has(t));
+  const at = (i: number): number => filler[i % filler.length]!;
+  const groups: number[][] = [];
+  for (let i = 0; i < unknown.length; i += GROUP) groups.unshift(unknown.slice(i, i + GROUP));
+  for (let group = groups.pop(); group !== undefined; group = groups.pop()) {
+    const between = group.length === 1 ? ROWS_AFTER : 1;
+    const text = group.flatMap((token, g) => [
+      token,
+      ...Array.from({ length: between }, (_, i) => at(g * between + i)),
+    ]);
+    if (staysInside(model, layers, before, text)) for (const token of group) result.add(token);
+    else if (group.length > 1) groups.push(group.slice(group.length / 2), group.slice(0, group.length / 2));
+    yield group.length;
   }
-  return [...known].sort((a, b) => a - b);
+  return [...result].sort((a, b) => a - b);
 }
+
+/** Rows in front of the probes, from the beginning of a text, and how many tokens of it they are. */
+export const probeRowsBefore = (text: readonly number[]): number =>
+  Math.min(ROWS_BEFORE, Math.ceil(text.length / 2));

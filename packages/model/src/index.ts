@@ -22,6 +22,7 @@ export {
   rmsNorm,
   ropeAngle,
   silu,
+  traceRows,
 } from './llama.js';
 export { type LlamaLayer, type LlamaModel, readLlama2c, writeLlama2c } from './llama2c.js';
 export { type Piece, PieceTokenizer, readTextVocabulary, readTokenizer } from './piece-tokenizer.js';

@@ -133,17 +133,41 @@ export function forwardRows(
   cache: KvCache,
   trace?: LlamaTrace,
 ): Float64Array[] {
-  const c = model.config;
-  if (cache.length + rows.length > c.contextLength) {
-    throw new SottoError('The text is longer than the context of the model.', {
-      code: 'CONTEXT_EXCEEDED',
-      facts: { positions: cache.length + rows.length, contextLength: c.contextLength },
-      fix: 'Shorten the prompt or ask for fewer tokens.',
-    });
-  }
+  requireRoom(model.config, cache.length + rows.length);
   // Row by row for a trace: hooks see all of a row before the next.
   if (trace) return rows.flatMap((row) => advance(model, [row], cache, trace));
   return advance(model, rows, cache);
+}
+
+function requireRoom({ contextLength }: LlamaConfig, positions: number): void {
+  if (positions <= contextLength) return;
+  throw new SottoError('The text is longer than the context of the model.', {
+    code: 'CONTEXT_EXCEEDED',
+    facts: { positions, contextLength },
+    fix: 'Shorten the prompt or ask for fewer tokens.',
+  });
+}
+
+/** Rows that {@link traceRows} takes at a time. */
+const TRACED_ROWS = 16;
+
+/**
+ * {@link forwardRows} with a trace in batches of rows, so that every weight is read once for many rows: within a batch the hook
+ * sees one layer after the other, and in it each kind of value of all rows before the next kind.
+ *
+ * @returns the residual stream after the last layer. Errors as {@link forwardRows}.
+ */
+export function traceRows(
+  model: LlamaModel,
+  rows: readonly Float64Array[],
+  cache: KvCache,
+  trace: LlamaTrace,
+): Float64Array[] {
+  requireRoom(model.config, cache.length + rows.length);
+  const out: Float64Array[] = [];
+  for (let at = 0; at < rows.length; at += TRACED_ROWS)
+    out.push(...advance(model, rows.slice(at, at + TRACED_ROWS), cache, trace));
+  return out;
 }
 
 function advance(

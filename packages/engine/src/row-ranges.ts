@@ -1,0 +1,95 @@
+import type { LlamaTrace } from '@sotto/model';
+import type { Calibration, Interval, LayerCalibration } from './calibration.js';
+
+/** The linear shift of a layer's scores, see {@link LayerCalibration}. */
+export type RowShift = Pick<LayerCalibration, 'shift' | 'offset' | 'slope'>;
+
+/** What is measured of every row: the arguments of the polynomials, and the sizes that a refresh carries. */
+export const rangeKinds = [
+  'attentionMeanSquare',
+  'feedForwardMeanSquare',
+  'score',
+  'logSum',
+  'logSquareSum',
+  'gate',
+  'up',
+  'residual',
+  'residualMiddle',
+] as const;
+export type RangeKind = (typeof rangeKinds)[number];
+
+/** Smallest and largest value of one kind in one row (and head); the final residual comes as layer `layerCount`. */
+export type RangeListener = (kind: RangeKind, layer: number, low: number, high: number) => void;
+
+/** ln of the sum of e^(factor v). */
+export function logSumExp(values: Float64Array, factor: number): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const value of values) largest = Math.max(largest, factor * value);
+  let sum = 0;
+  for (const value of values) sum += Math.exp(factor * value - largest);
+  return largest + Math.log(sum);
+}
+
+/** Shift of a row and head at a position. */
+export function shiftOf(
+  layer: RowShift,
+  head: number,
+  normalised: ArrayLike<number>,
+  position: number,
+): number {
+  const weights = layer.shift[head]!;
+  let sum = layer.offset[head]! + layer.slope[head]! * Math.log(position + 1);
+  for (let i = 0; i < normalised.length; i++) sum += weights[i]! * normalised[i]!;
+  return sum;
+}
+
+/**
+ * A hook for the clear model that tells the ranges of every row from position `from` on.
+ *
+ * @param from rows before it are public: nothing of them is encrypted.
+ */
+export function observeRanges(layers: readonly RowShift[], from: number, listen: RangeListener): LlamaTrace {
+  const normalised = new Map<number, Float64Array>();
+  return (name, layer, position, values, head) => {
+    if (position < from) return;
+    if (name === 'normalised') normalised.set(position, Float64Array.from(values));
+    else if (name === 'scores') {
+      const shift = shiftOf(layers[layer]!, head, normalised.get(position)!, position);
+      let low = Number.POSITIVE_INFINITY;
+      let high = Number.NEGATIVE_INFINITY;
+      for (const value of values) {
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+      listen('score', layer, low / 2 - shift, high / 2 - shift);
+      const half = logSumExp(values, 0.5);
+      listen('logSum', layer, half - shift, half - shift);
+      const squares = logSumExp(values, 1) - 2 * half;
+      listen('logSquareSum', layer, squares, squares);
+    } else if (isRangeKind(name)) {
+      let low = Number.POSITIVE_INFINITY;
+      let high = Number.NEGATIVE_INFINITY;
+      for (const value of values) {
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+      listen(name, layer, low, high);
+    }
+  };
+}
+
+const kinds = new Set<string>(rangeKinds);
+const isRangeKind = (name: string): name is RangeKind => kinds.has(name);
+
+/**
+ * The window that a value must not leave. The low ends of the two sums are not windows: an inverse stays finite there. The sizes of
+ * the residual stream are none either: what carries them is bounded by the mean squares.
+ */
+export function windowOf(calibration: Pick<Calibration, 'layers'>, kind: RangeKind, layer: number): Interval {
+  const c = calibration.layers[layer];
+  const everything: Interval = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  if (c === undefined || kind === 'residual' || kind === 'residualMiddle') return everything;
+  if (kind === 'gate' || kind === 'up') return [-c[kind], c[kind]];
+  if (kind === 'logSum' || kind === 'logSquareSum') return [Number.NEGATIVE_INFINITY, c[kind][1] + 1e-9];
+  return c[kind];
+}
