@@ -14,6 +14,13 @@ export const modelOptions: OptionSpecs = {
   },
 };
 
+export const calibrationOptions: OptionSpecs = {
+  calibration: {
+    value: 'FILE',
+    help: 'Calibration of the model, from `sotto calibrate`, the same at client and server; the one at hand when absent.',
+  },
+};
+
 export const machineOptions: OptionSpecs = {
   backend: {
     choices: ['auto', 'native', 'wasm'],

@@ -13,6 +13,7 @@ class LlamaPrivateSide implements PrivateSide {
   readonly ring: RingFacts;
   readonly parametersDigest: string;
   readonly planDigest: string;
+  readonly publicPrefix: readonly number[];
   readonly keys: readonly KeyEntry[];
   readonly #model: LocalModel;
   readonly #setup: SessionSetup;
@@ -27,6 +28,7 @@ class LlamaPrivateSide implements PrivateSide {
     this.#known = new Set(setup.plan.client.knownTokens);
     this.parametersDigest = parameters.digest;
     this.planDigest = setup.planDigest;
+    this.publicPrefix = setup.plan.client.publicPrefix;
     this.keys = setup.keys.map(({ name, wireBytes }, index) => ({ index, id: name, sizeBytes: wireBytes }));
     this.ring = {
       parametersName: parameters.name,

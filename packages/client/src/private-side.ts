@@ -21,6 +21,8 @@ export interface PrivateSide {
   readonly ring: RingFacts;
   readonly parametersDigest: string;
   readonly planDigest: string;
+  /** Tokens with which every public part begins. */
+  readonly publicPrefix: readonly number[];
   /** Names the secret without telling anything about it: 32 hex digits. */
   readonly secretId: string;
   /** The keys that the plan needs, in the order of the server's list. */
@@ -43,6 +45,8 @@ export interface PrivateSide {
 
 export interface PrivateSideOptions {
   readonly model: LocalModel;
+  /** Calibration file of the model; the one at hand when absent. */
+  readonly calibrationPath?: string | undefined;
   readonly refresh: RefreshMode;
   readonly parameters: ParameterChoice;
   readonly backend: string;

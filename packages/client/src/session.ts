@@ -1,4 +1,5 @@
 import { type ProgressListener, ProgressMeter, SottoError } from '@sotto/base';
+import { withPublicPrefix } from '@sotto/engine';
 import {
   decodeRows,
   encodeRows,
@@ -31,6 +32,8 @@ import { tokenizePrompt } from './prompt.js';
 export interface SessionOptions extends ConnectionOptions {
   /** The client's copy of the model; the embedded one when absent. */
   readonly model?: LocalModel;
+  /** Calibration file of the model, the same as the server's; the one at hand when absent. */
+  readonly calibrationPath?: string | undefined;
   /** Who restores levels, default `bootstrap`. `client` shows intermediate values to the client: for open weights only. */
   readonly refresh?: RefreshMode;
   /** Default `secure`. */
@@ -146,7 +149,15 @@ export class Session {
     const { backend = 'auto', threads = 1 } = options;
     const { key } = options;
     const secret = key?.secret;
-    const privateSide = await create({ model, refresh, parameters, backend, threads, secret });
+    const privateSide = await create({
+      model,
+      calibrationPath: options.calibrationPath,
+      refresh,
+      parameters,
+      backend,
+      threads,
+      secret,
+    });
     try {
       if (key && secret === undefined) await key.keep?.(privateSide.exportSecret());
       const request = { protocol: PROTOCOL_VERSION, modelDigest: model.weights.digest, refresh, parameters };
@@ -226,7 +237,7 @@ export class Session {
   async *ask(question: Question): AsyncGenerator<AnswerToken, void, undefined> {
     const { publicText = '', privateText, maxTokens, signal, after = [] } = question;
     const prompt = tokenizePrompt(this.model.tokenizer, publicText, privateText);
-    const { publicTokens } = prompt;
+    const publicTokens = withPublicPrefix(this.#private.publicPrefix, prompt.publicTokens);
     const privateTokens = [...prompt.privateTokens, ...after];
     this.#requireRoom(publicTokens.length, privateTokens.length, maxTokens);
     if (this.#busy) {

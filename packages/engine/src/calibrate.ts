@@ -20,29 +20,13 @@ import {
   prefixContext,
   sampleText,
 } from './calibration-texts.js';
-import { Extremes, SmallestValues } from './extremes.js';
-import { observeRanges, type RangeKind, type RowShift, windowOf } from './row-ranges.js';
+import { Extremes } from './extremes.js';
+import { expectedMagnitude, LayerMeter, widened } from './layer-meter.js';
+import { observeRanges, type RowShift, windowOf } from './row-ranges.js';
 import { fitRowShift } from './row-shift.js';
 import { ShiftCollector } from './shift-samples.js';
 import { findPublicPrefix } from './sinks.js';
 import { probeRowsBefore, probeTokens } from './token-probe.js';
-
-/** Largest factors (or distances) by which a window is wider than what was seen; the least are a quarter of them. */
-const guards = {
-  meanSquare: Math.log(1.35),
-  magnitude: Math.log(1.3),
-  scoreHigh: 1.25,
-  /** Share of the largest distance below zero. */
-  scoreLow: 0.15,
-  /** Least distance from the highest score to the bottom of the window, where invisible keys are put. */
-  scoreSpan: 20,
-  logSumHigh: 1.5,
-  /** Share of (row, head) pairs that may lie under the low end of a sum: an inverse stays finite there. */
-  lowTail: 1e-4,
-};
-const LEAST = 0.25;
-/** Rows whose sums count for the low tail: as many as the quantile can need. */
-const LOW_VALUES = 4096;
 
 export interface CalibrateOptions {
   /** Texts sampled from the model itself at temperature 1. */
@@ -73,97 +57,6 @@ export interface CalibrationStep {
   readonly total: number;
   /** What is known so far, for people. */
   readonly label: string;
-}
-
-/** Ranges of one layer as they are measured. */
-class LayerMeter {
-  readonly attentionMeanSquare = new Extremes();
-  readonly feedForwardMeanSquare = new Extremes();
-  readonly score = new Extremes();
-  readonly logSum = new Extremes();
-  readonly logSquareSum = new Extremes();
-  readonly gate = new Extremes();
-  readonly up = new Extremes();
-  readonly residual = new Extremes();
-  readonly residualMiddle = new Extremes();
-  readonly lowSums = new SmallestValues(LOW_VALUES);
-  readonly lowSquareSums = new SmallestValues(LOW_VALUES);
-
-  see(kind: RangeKind, low: number, high: number): void {
-    if (kind === 'attentionMeanSquare' || kind === 'feedForwardMeanSquare')
-      this[kind].see(Math.log(low), Math.log(high));
-    else if (kind === 'gate' || kind === 'up' || kind === 'residual' || kind === 'residualMiddle') {
-      const size = Math.log(Math.max(-low, high));
-      this[kind].see(size, size);
-    } else this[kind].see(low, high);
-    if (kind === 'logSum') this.lowSums.add(low);
-    if (kind === 'logSquareSum') this.lowSquareSums.add(low);
-  }
-
-  endText(): void {
-    for (const value of Object.values(this)) if (value instanceof Extremes) value.endText();
-  }
-
-  /** Windows: what was seen and what is to be expected. */
-  finish(shift: RowShift): LayerCalibration {
-    const meanSquare = (range: Extremes): [number, number] => {
-      const most = guards.meanSquare;
-      return [
-        Math.exp(range.expectedLow(LEAST * most, most)),
-        Math.exp(range.expectedHigh(LEAST * most, most)),
-      ];
-    };
-    const magnitude = (range: Extremes): number =>
-      Math.exp(range.expectedHigh(LEAST * guards.magnitude, guards.magnitude));
-    const { score, logSum } = this;
-    const scoreHigh = score.expectedHigh(LEAST * guards.scoreHigh, guards.scoreHigh);
-    const lowGuard = guards.scoreLow * Math.abs(score.low);
-    return {
-      attentionMeanSquare: meanSquare(this.attentionMeanSquare),
-      feedForwardMeanSquare: meanSquare(this.feedForwardMeanSquare),
-      ...shift,
-      score: [
-        Math.min(score.expectedLow(LEAST * lowGuard, lowGuard), score.high - guards.scoreSpan),
-        scoreHigh,
-      ],
-      logSum: [
-        this.lowSums.quantile(guards.lowTail),
-        logSum.expectedHigh(LEAST * guards.logSumHigh, guards.logSumHigh),
-      ],
-      logSquareSum: [this.lowSquareSums.quantile(guards.lowTail), 0],
-      gate: magnitude(this.gate),
-      up: magnitude(this.up),
-      residual: magnitude(this.residual),
-      residualMiddle: magnitude(this.residualMiddle),
-    };
-  }
-}
-
-/** A layer's windows with one of them widened around a value that left it. */
-function widened(layer: LayerCalibration, kind: RangeKind, low: number, high: number): LayerCalibration {
-  switch (kind) {
-    case 'attentionMeanSquare':
-    case 'feedForwardMeanSquare': {
-      const margin = Math.exp(LEAST * guards.meanSquare);
-      const [a, b] = layer[kind];
-      return { ...layer, [kind]: [low < a ? low / margin : a, high > b ? high * margin : b] };
-    }
-    case 'gate':
-    case 'up':
-      return { ...layer, [kind]: Math.max(-low, high) * Math.exp(LEAST * guards.magnitude) };
-    case 'score': {
-      const [a, b] = layer.score;
-      const margin = LEAST * guards.scoreLow * Math.abs(low);
-      return {
-        ...layer,
-        score: [low < a ? low - margin : a, high > b ? high + LEAST * guards.scoreHigh : b],
-      };
-    }
-    case 'logSum':
-      return { ...layer, logSum: [layer.logSum[0], high + LEAST * guards.logSumHigh] };
-    default:
-      return layer;
-  }
 }
 
 /** Every third text of a corpus is kept for the scan, when there is one. */
@@ -317,7 +210,7 @@ export function* calibrationSteps(
     publicPrefix: prefix.tokens,
     rotationSeed: null,
     layers,
-    finalResidual: Math.exp(final.expectedHigh(LEAST * guards.magnitude, guards.magnitude)),
+    finalResidual: expectedMagnitude(final),
     knownTokens,
   };
 }
@@ -349,4 +242,52 @@ export function calibrate(model: LlamaModel, options: CalibrateOptions): Calibra
     const step = steps.next();
     if (step.done) return step.value;
   }
+}
+
+/**
+ * {@link calibrationSteps} with pauses in which timers and signals are served.
+ *
+ * @throws SottoError `CALIBRATION_ABORTED` and the errors of {@link calibrationSteps}.
+ */
+export async function calibrateInSteps(
+  model: LlamaModel,
+  options: CalibrateOptions,
+  hooks: { readonly onProgress?: (step: CalibrationStep) => void; readonly signal?: AbortSignal } = {},
+): Promise<Calibration> {
+  const steps = calibrationSteps(model, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    hooks.onProgress?.(step.value);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (hooks.signal?.aborted === true) {
+      throw new SottoError('The calibration was stopped.', {
+        code: 'CALIBRATION_ABORTED',
+        fix: 'Start it again; nothing was written.',
+        retryable: true,
+        cause: hooks.signal.reason,
+      });
+    }
+  }
+}
+
+const DEFAULT_TEXTS = 500;
+const FEWEST_TEXTS = 32;
+/** Weights times texts that a calibration nobody asked for may cost. */
+const DEFAULT_WORK = 5e8;
+/** Vocabularies up to this size are probed token by token. */
+const PROBED_VOCABULARY = 4096;
+
+/** What is measured when nobody gives options: as many own texts as take minutes. */
+export function defaultCalibrateOptions(model: LlamaModel): CalibrateOptions {
+  const { dim, hiddenDim, layerCount, contextLength, vocabSize } = model.config;
+  const weights = vocabSize * dim + layerCount * (4 * dim * dim + 3 * dim * hiddenDim);
+  const texts = Math.max(FEWEST_TEXTS, Math.min(DEFAULT_TEXTS, Math.floor(DEFAULT_WORK / weights)));
+  return {
+    texts,
+    tokens: Math.min(128, contextLength),
+    seed: 1,
+    scanTexts: 2 * texts,
+    skipProbe: vocabSize > PROBED_VOCABULARY,
+  };
 }

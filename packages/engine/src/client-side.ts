@@ -42,6 +42,28 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
   return { re, im: null };
 }
 
+const hasPublicPrefix = (prefix: readonly number[], tokens: readonly number[]): boolean =>
+  prefix.every((token, i) => tokens[i] === token);
+
+/** @throws SottoError `PUBLIC_PREFIX_INVALID` unless the tokens begin with the prefix that the ranges were measured behind. */
+export function requirePublicPrefix(prefix: readonly number[], tokens: readonly number[]): void {
+  if (hasPublicPrefix(prefix, tokens)) return;
+  throw new SottoError('The public part of a prompt does not begin with the calibrated prefix.', {
+    code: 'PUBLIC_PREFIX_INVALID',
+    facts: { length: tokens.length, prefixLength: prefix.length },
+    fix: 'Put the public prefix of the plan (at least BOS) in front of the public tokens: ranges are calibrated behind it.',
+  });
+}
+
+/**
+ * The public part of a prompt behind the calibrated prefix, which absorbs massive activations. A part that begins with the prefix is
+ * returned as it is; otherwise its BOS gives way to the prefix.
+ */
+export function withPublicPrefix(prefix: readonly number[], tokens: readonly number[]): readonly number[] {
+  if (hasPublicPrefix(prefix, tokens)) return tokens;
+  return [...prefix, ...tokens.slice(tokens[0] === prefix[0] ? 1 : 0)];
+}
+
 /**
  * The tokens (each once) that the model was hardly trained on: they leave the calibrated ranges, and the pass would be void.
  */

@@ -4,6 +4,7 @@ import { KvCache, type LlamaModel } from '@sotto/model';
 import { Arithmetic } from './arithmetic.js';
 import type { BlockPlace } from './block.js';
 import type { Calibration } from './calibration.js';
+import { requirePublicPrefix } from './client-side.js';
 import { type CachedLayer, EncryptedKvCache, partsOf } from './kv-cache.js';
 import { type LayerScope, runLayer } from './layer.js';
 import { publicPages } from './layout.js';
@@ -98,7 +99,9 @@ export class EncryptedTransformer<C extends object> {
     const { model, plan } = this.#options;
     const capacity = plan.client.publicCapacity;
     if (open.length > capacity) throw windowExceeded('public', open.length, capacity);
-    return this.#open('cache' in open ? open : prefillPublic(model, open));
+    if ('cache' in open) return this.#open(open);
+    requirePublicPrefix(plan.client.publicPrefix, open);
+    return this.#open(prefillPublic(model, open));
   }
 
   /** A conversation whose `length` public keys have no values: for dry runs. */

@@ -1,5 +1,12 @@
 export { type Agreement, type CleartextBench, logitsOf, measureAgreement } from './agreement.js';
-export { type CalibrateOptions, type CalibrationStep, calibrate, calibrationSteps } from './calibrate.js';
+export {
+  type CalibrateOptions,
+  type CalibrationStep,
+  calibrate,
+  calibrateInSteps,
+  calibrationSteps,
+  defaultCalibrateOptions,
+} from './calibrate.js';
 export {
   CALIBRATION_VERSION,
   type Calibration,
@@ -10,8 +17,15 @@ export {
   type ScanResult,
   writeCalibration,
 } from './calibration.js';
+export { findCalibration, keepCalibration } from './calibration-store.js';
 export { type CalibrationCorpus, sampleTexts } from './calibration-texts.js';
-export { embedRows, rareTokens, readHidden } from './client-side.js';
+export {
+  embedRows,
+  rareTokens,
+  readHidden,
+  requirePublicPrefix,
+  withPublicPrefix,
+} from './client-side.js';
 export type { WorkCounts } from './dry-run.js';
 export { embeddedCalibration } from './embedded.js';
 export {
@@ -35,7 +49,15 @@ export {
 export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomials.js';
 export { type PublicContext, prefillPublic } from './public-context.js';
 export { type CutName, chooseCuts, cutNames, layerDepths } from './schedule.js';
-export { calibrationOf, makeSetup, type SessionSetup, type SetupKey, type SetupRequest } from './setup.js';
+export {
+  type CalibrationOptions,
+  calibrationOf,
+  makeSetup,
+  readCalibrationFile,
+  type SessionSetup,
+  type SetupKey,
+  type SetupRequest,
+} from './setup.js';
 export { findPublicPrefix, type PrefixMeasure } from './sinks.js';
 export { tinyTestModel } from './tiny-model.js';
 export { bitsOf, PrecisionTrace, type TracedStep, type TraceLine } from './trace.js';

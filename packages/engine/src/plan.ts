@@ -66,6 +66,8 @@ export interface ClientPlan {
   readonly publicCapacity: number;
   /** Tokens that may stand in a private part. */
   readonly knownTokens: readonly number[];
+  /** Tokens with which every public part begins; see `withPublicPrefix`. */
+  readonly publicPrefix: readonly number[];
 }
 
 export interface PlanOptions {
@@ -237,6 +239,7 @@ export async function makePlan(
       privateCapacity: layout.privateCapacity,
       publicCapacity: Math.max(1, config.contextLength - 1),
       knownTokens: calibration.knownTokens,
+      publicPrefix: calibration.publicPrefix,
     },
     keys: { rotations: [], conjugationLevel: -1, relinearisationLevel: -1 },
     block: new DryRunEvaluator(1, 0, 0).counts,

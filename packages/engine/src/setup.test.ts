@@ -36,7 +36,7 @@ describe('a session setup', () => {
   });
 
   it('differs between refreshes and between models, and calibrates a model it does not know', async () => {
-    const { model } = tinyTestModel(3);
+    const { model } = tinyTestModel(3, { contextLength: 24 });
     const request = { refresh: 'client', parameters: 'insecure-toy' } as const;
     const one = await makeSetup(model, request);
     expect(one.calibration.modelDigest).toBe(model.digest);
@@ -47,15 +47,15 @@ describe('a session setup', () => {
   });
 
   it('measures a model once, and again when what it kept is damaged', async () => {
-    const { model } = tinyTestModel(4);
+    const { model } = tinyTestModel(4, { contextLength: 24 });
     let measured = 0;
-    const once = await calibrationOf(model, () => measured++);
-    expect(await calibrationOf(model, () => measured++)).toEqual(once);
+    const once = await calibrationOf(model, { onMeasure: () => measured++ });
+    expect(await calibrationOf(model, { onMeasure: () => measured++ })).toEqual(once);
     expect(measured).toBe(1);
     const folder = join(process.env.XDG_CACHE_HOME!, 'sotto', 'calibration');
     const [file] = (await readdir(folder)).filter((name) => name.startsWith(model.digest));
     await writeFile(join(folder, file!), '{"version":1}');
-    expect(await calibrationOf(model, () => measured++)).toEqual(once);
+    expect(await calibrationOf(model, { onMeasure: () => measured++ })).toEqual(once);
     expect(measured).toBe(2);
   });
 });

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { sha256, toHex } from '@sotto/base';
+import { SottoError, sha256, toHex } from '@sotto/base';
 import { type BootstrapOptions, bootstrapKeyList } from '@sotto/he/bootstrap';
 import {
   createParameters,
@@ -15,7 +15,7 @@ import {
   type ParametersLiteral,
 } from '@sotto/he/rlwe';
 import type { LlamaModel } from '@sotto/model';
-import { calibrate } from './calibrate.js';
+import { type CalibrationStep, calibrateInSteps, defaultCalibrateOptions } from './calibrate.js';
 import { type Calibration, readCalibration, writeCalibration } from './calibration.js';
 import { findCalibration, keepCalibration } from './calibration-store.js';
 import { embeddedCalibration } from './embedded.js';
@@ -28,6 +28,8 @@ export interface SetupRequest {
   readonly refresh: 'bootstrap' | 'client';
   /** Only a name that says insecure gives fewer than 128 bits. */
   readonly parameters: 'secure' | 'insecure-toy';
+  /** Calibration file of the model; see {@link calibrationOf} when absent. */
+  readonly calibrationPath?: string | undefined;
 }
 
 /** One evaluation key of a session. */
@@ -62,21 +64,57 @@ function literalOf({ refresh, parameters }: SetupRequest): ParametersLiteral {
   return refresh === 'bootstrap' ? insecureBoot(TOY_LOG_N) : insecureClient(TOY_LOG_N);
 }
 
+export interface CalibrationOptions {
+  /** File to read instead. */
+  readonly path?: string | undefined;
+  /** Called before anything is measured. */
+  readonly onMeasure?: () => void;
+  readonly onProgress?: (step: CalibrationStep) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A calibration file made for this model. @throws SottoError `FILE_UNREADABLE`, `CALIBRATION_INVALID`, `CALIBRATION_MISMATCH`. */
+export async function readCalibrationFile(path: string, model: LlamaModel): Promise<Calibration> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new SottoError('The calibration cannot be read.', {
+      code: 'FILE_UNREADABLE',
+      facts: { reason: (cause as NodeJS.ErrnoException).code ?? 'unknown' },
+      fix: 'Check the path and its permissions.',
+      cause,
+    });
+  }
+  const calibration = readCalibration(text);
+  if (calibration.modelDigest === model.digest) return calibration;
+  throw new SottoError('The calibration was made for another model.', {
+    code: 'CALIBRATION_MISMATCH',
+    facts: { model: model.digest, calibration: calibration.modelDigest },
+    fix: 'Give the calibration of this model, or make one with `sotto calibrate`.',
+  });
+}
+
 /**
- * The calibration of a model: the one that ships for the embedded model, one kept from an earlier time, otherwise measured now
- * (minutes; the same figures on every machine with the same float arithmetic) and kept in the user's cache folder.
+ * The calibration of a model: the given file, else the one that ships for the embedded model, else one kept from an earlier time,
+ * otherwise measured now (minutes; the same figures on every machine with the same float arithmetic) and kept in the user's cache
+ * folder.
  *
- * @param onMeasure called before it is measured.
+ * @throws the errors of {@link readCalibrationFile}, `CALIBRATION_ABORTED`.
  */
-export async function calibrationOf(model: LlamaModel, onMeasure?: () => void): Promise<Calibration> {
+export async function calibrationOf(
+  model: LlamaModel,
+  options: CalibrationOptions = {},
+): Promise<Calibration> {
+  if (options.path !== undefined) return readCalibrationFile(options.path, model);
   const shipped = readCalibration(await readFile(embeddedCalibration, 'utf8'));
   if (shipped.modelDigest === model.digest) return shipped;
   const kept = await findCalibration(model.digest);
   if (kept !== null) return kept;
-  onMeasure?.();
-  const options = { texts: 64, tokens: Math.min(192, model.config.contextLength), seed: 1 };
+  options.onMeasure?.();
+  const fresh = await calibrateInSteps(model, defaultCalibrateOptions(model), options);
   // As written and read again, so that whoever measures and whoever reads agree to the last digit.
-  const measured = readCalibration(writeCalibration(calibrate(model, options)));
+  const measured = readCalibration(writeCalibration(fresh));
   await keepCalibration(measured);
   return measured;
 }
@@ -120,7 +158,7 @@ function galoisOf(rotation: number, n: number): number {
 /** @throws the errors of {@link makePlan}, {@link calibrate} and `createParameters`. */
 export async function makeSetup(model: LlamaModel, request: SetupRequest): Promise<SessionSetup> {
   const parameters = createParameters(literalOf(request));
-  const calibration = await calibrationOf(model);
+  const calibration = await calibrationOf(model, { path: request.calibrationPath });
   const plan = await makePlan(model, calibration, {
     slots: parameters.maxSlots,
     topLevel: parameters.freshLevel,

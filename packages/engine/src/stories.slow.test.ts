@@ -4,6 +4,7 @@ import { argmax, embeddedModel, readLlama2c } from '@sotto/model';
 import { expect, test } from 'vitest';
 import {
   calibrate,
+  defaultCalibrateOptions,
   EncryptedTransformer,
   embeddedCalibration,
   logitsOf,
@@ -41,7 +42,7 @@ async function bench(slots: number, blockRows: number) {
 }
 
 test('the committed calibration is what calibrate() measures', () => {
-  const again = calibrate(model, { texts: 64, tokens: 192, seed: 1 });
+  const again = calibrate(model, defaultCalibrateOptions(model));
   expect(writeCalibration(again)).toBe(committed);
 }, 600_000);
 

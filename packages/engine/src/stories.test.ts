@@ -93,7 +93,7 @@ describe('tokens that the model hardly knows', () => {
   test('are refused before anything is encrypted', async () => {
     const { plan } = await bench({ blockRows: 8 }, false);
     const plain = 'My PIN is 8051 (Zoe, Quentin & "Max"); call me at 9:30!';
-    expect(rareTokens(plan.client, tokenizer.encode(plain))).toEqual([]);
+    expect(rareTokens(plan.client, tokenizer.encode(plain, { bos: false }))).toEqual([]);
     expect(rareTokens(plan.client, strange).length).toBeGreaterThan(3);
     expect(() => embedRows(model, plan.client, strange)).toThrow(/ENGINE_TOKEN_UNCALIBRATED/);
   });

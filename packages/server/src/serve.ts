@@ -16,6 +16,8 @@ import { startWorkerTextModel } from './text/worker-text-model.js';
 export interface ServeOptions {
   readonly model: ModelInfo;
   readonly modelPath: string;
+  /** Calibration of the model; the one at hand when absent. */
+  readonly calibrationPath?: string | undefined;
   /** Kernels to use: `native`, `wasm` or `auto`. */
   readonly backend: string;
   readonly threads: number;
@@ -98,7 +100,7 @@ function requirePrivate(host: string): void {
  *   allowed by name; `KEYS_DISK` when the key folder cannot be used.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const { model, modelPath, backend, threads } = options;
+  const { model, modelPath, calibrationPath, backend, threads } = options;
   const host = options.host ?? '127.0.0.1';
   const log = options.log ?? silentLogger;
   if (!options.allowPublic) requirePrivate(host);
@@ -114,7 +116,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
         });
   const sessions = new SessionStore({
     startEngine: options.startEngine ?? ((engine) => startWorkerEngine(engine, { engineModule, log })),
-    engine: { modelPath, backend, threads },
+    engine: { modelPath, calibrationPath, backend, threads },
     modelDigest: model.digest,
     allowInsecure: options.allowInsecure ?? false,
     maxSessions: options.maxSessions ?? 1,

@@ -4,6 +4,7 @@ import { clientKeyOf, keyOptions } from '../client-key.js';
 import type { Command, Options, Output } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
+  calibrationOptions,
   machineOf,
   machineOptions,
   modelFilesOf,
@@ -52,6 +53,7 @@ export const command: Command = {
     ...sanitizedOptions,
     ...parameterOptions,
     ...modelOptions,
+    ...calibrationOptions,
     ...machineOptions,
     ...keyOptions,
     compare: { help: 'Run the clear model here too, and show how far the answer is from its answer.' },
@@ -69,6 +71,7 @@ export const command: Command = {
     const progress = new ProgressRenderer(output.err, output.interactive);
     const session = await Session.connect(options.required('server'), {
       model,
+      calibrationPath: options.text('calibration'),
       refresh: refreshOf(options),
       parameters: parametersOf(options),
       ...machine,

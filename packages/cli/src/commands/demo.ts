@@ -5,6 +5,7 @@ import { type Answer, printAnswer } from '../answer.js';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
+  calibrationOptions,
   machineOf,
   machineOptions,
   modelFilesOf,
@@ -53,6 +54,7 @@ export const command: Command = {
     ...sanitizedOptions,
     ...parameterOptions,
     ...modelOptions,
+    ...calibrationOptions,
     ...machineOptions,
   },
   async run(options, output) {
@@ -67,11 +69,15 @@ export const command: Command = {
     tokenizePrompt(model.tokenizer, publicText, privateText);
     const parameters = parametersOf(options);
     if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
-    await calibrationOf(model.weights, () =>
-      output.err('Measuring the ranges of this model: minutes, once.\n'),
-    );
+    const calibrationPath = options.text('calibration');
+    await calibrationOf(model.weights, {
+      path: calibrationPath,
+      signal: output.signal,
+      onMeasure: () => output.err('Measuring the ranges of this model: minutes, once.\n'),
+    });
     const server = await startServerProcess([
       ...(files.model === undefined ? [] : ['--model', files.model]),
+      ...(calibrationPath === undefined ? [] : ['--calibration', calibrationPath]),
       '--backend',
       machine.backend,
       '--threads',
@@ -83,6 +89,7 @@ export const command: Command = {
       output.err(`Server with ${model.name} at ${server.url}, process of its own. Making keys here.\n`);
       const session = await Session.connect(server.url, {
         model,
+        calibrationPath,
         refresh: refreshOf(options),
         parameters,
         ...machine,

@@ -4,6 +4,7 @@ import { serverMemoryForecast } from '@sotto/server';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
+  calibrationOptions,
   modelFilesOf,
   modelOptions,
   parameterOptions,
@@ -23,12 +24,17 @@ export const command: Command = {
     refresh: questionOptions.refresh!,
     ...parameterOptions,
     ...modelOptions,
+    ...calibrationOptions,
     keys: { help: 'List every key.' },
   },
   async run(options, output) {
     const refresh = refreshOf(options);
     const { name, weights } = await readModelFile(modelFilesOf(options));
-    const setup = await makeSetup(weights, { refresh, parameters: parametersOf(options) });
+    const setup = await makeSetup(weights, {
+      refresh,
+      parameters: parametersOf(options),
+      calibrationPath: options.text('calibration'),
+    });
     const { parameters, plan, planDigest } = setup;
     const { security, bootstrap } = parameters;
     const keyBytes = setup.keys.reduce((sum, key) => sum + key.wireBytes, 0);

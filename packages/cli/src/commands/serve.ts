@@ -5,7 +5,14 @@ import type { AnswerMode } from '@sotto/protocol';
 import { describeBackend, describeModel, lineLogger, serve, silentLogger } from '@sotto/server';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
-import { machineOf, machineOptions, modelFilesOf, modelOptions, stateFolder } from '../options.js';
+import {
+  calibrationOptions,
+  machineOf,
+  machineOptions,
+  modelFilesOf,
+  modelOptions,
+  stateFolder,
+} from '../options.js';
 
 /** Resolves when the server is to stop: Ctrl-C, or the end of standard input if that was asked for. */
 function stopped(signal: AbortSignal, withStdin: boolean): Promise<void> {
@@ -50,6 +57,7 @@ export const command: Command = {
     port: { value: 'N', default: '8417', help: 'Port to listen on; 0 lets the system choose.' },
     host: { value: 'ADDRESS', default: '127.0.0.1', help: 'Address to listen on.' },
     ...modelOptions,
+    ...calibrationOptions,
     ...machineOptions,
     public: { help: 'Allow a --host that other machines can reach, though tokens travel in clear.' },
     name: {
@@ -74,14 +82,19 @@ export const command: Command = {
     const { name, path, license, weights } = await readModelFile(modelFilesOf(options));
     const mode = options.required('mode');
     const modes: AnswerMode[] = mode === 'both' ? ['fhe', 'sanitized'] : [mode as AnswerMode];
+    const calibrationPath = options.text('calibration');
     if (modes.includes('fhe')) {
-      await calibrationOf(weights, () =>
-        output.err('Measuring the ranges of this model: minutes, once. The server starts afterwards.\n'),
-      );
+      await calibrationOf(weights, {
+        path: calibrationPath,
+        signal: output.signal,
+        onMeasure: () =>
+          output.err('Measuring the ranges of this model: minutes, once. The server starts afterwards.\n'),
+      });
     }
     const server = await serve({
       model: describeModel(weights, { name, license, backend: describeBackend(machine) }),
       modelPath: path,
+      calibrationPath,
       modes,
       ...machine,
       host: options.required('host'),

@@ -1,12 +1,19 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { SottoError } from '@sotto/base';
 import { loadLocalModel, tokenizePrompt } from '@sotto/client';
-import { cleartextTraceScheme, makeSetup, type TraceReport, traceReport } from '@sotto/engine';
+import {
+  cleartextTraceScheme,
+  makeSetup,
+  type TraceReport,
+  traceReport,
+  withPublicPrefix,
+} from '@sotto/engine';
 import { selectBackend } from '@sotto/he/ring';
 import type { Command, Options, Output } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { makeLocalScheme } from '../local-scheme.js';
 import {
+  calibrationOptions,
   machineOf,
   machineOptions,
   modelFilesOf,
@@ -108,6 +115,7 @@ export const command: Command = {
     svg: { value: 'FILE', help: 'Write a plot of the bits along the circuit.' },
     ...parameterOptions,
     ...modelOptions,
+    ...calibrationOptions,
     ...machineOptions,
   },
   async run(options, output) {
@@ -121,6 +129,7 @@ export const command: Command = {
     const setup = await makeSetup(weights, {
       refresh: refreshOf(options),
       parameters: parametersOf(options),
+      calibrationPath: options.text('calibration'),
     });
     const { parameters, plan, calibration } = setup;
     const most = options.integer('tokens', 1, plan.client.privateCapacity) ?? plan.client.privateCapacity;
@@ -128,7 +137,7 @@ export const command: Command = {
       model: weights,
       calibration,
       plan,
-      publicTokens: prompt.publicTokens,
+      publicTokens: withPublicPrefix(plan.client.publicPrefix, prompt.publicTokens),
       privateTokens: prompt.privateTokens.slice(0, most),
     };
     const report = await reportOn(task, setup, options, output);

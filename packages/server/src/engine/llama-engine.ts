@@ -4,6 +4,7 @@ import {
   EncryptedTransformer,
   makeSetup,
   prefillPublic,
+  requirePublicPrefix,
   type SessionSetup,
   type SetupKey,
 } from '@sotto/engine';
@@ -90,6 +91,7 @@ class LlamaEngine implements Engine {
       });
     }
     // The conversation opens with the first block, when the keys are there; a prefix that cannot be run is refused now.
+    requirePublicPrefix(this.#setup.plan.client.publicPrefix, tokens);
     prefillPublic(this.#model, tokens);
     this.#publicTokens = tokens;
   }

@@ -4,6 +4,8 @@ import type { KeyEntry, ParameterChoice, RefreshMode, Rows, Window } from '@sott
 /** What a session's engine needs to start. Crosses a thread boundary, so it is plain data. */
 export interface EngineOptions {
   readonly modelPath: string;
+  /** Calibration of the model; the one at hand when absent. */
+  readonly calibrationPath?: string | undefined;
   readonly refresh: RefreshMode;
   readonly parameters: ParameterChoice;
   readonly backend: string;
