@@ -36,9 +36,8 @@ typedef struct {
   u32 *constants; // for each tile: for each row (the quotient last): TILE constants in Montgomery form
 } Conversion;
 
-// Coefficients converted at a time: the rows of a chunk fit the first-level cache.
-#define MAX_CHUNK_WORDS ((MAX_SOURCES + 1) * 256 + 512)
-INLINE size_t chunk_length(const Conversion *c) { return c->sources < 13 ? 512 : 256; }
+// Logarithm of the coefficients converted at a time: the rows of a chunk fit the first-level cache.
+INLINE u32 chunk_log(const Conversion *c) { return c->sources < 13 ? 9 : 8; }
 
 INLINE u32 tile_size(u32 targets, u32 at) { return targets - at < TILE ? targets - at : TILE; }
 
@@ -127,10 +126,16 @@ static const TileFunction tile_functions[TILE + 1] = {
 };
 
 // Words [offset, offset + n) of every target row from `sources + 1` rows in `y`, `stride` words apart, the quotient row last.
-// Results are below 4p, or in [0, p) when `full`, which is for at most 16 rows.
-static void convert_chunk(const Conversion *c, u32 *const *out, size_t offset, const u32 *y, size_t stride, size_t n, int full) {
+// Results are below 4p, or in [0, p) when `full`, which is for at most 16 rows. While it works it fetches the `ahead` words behind
+// each row of `y` into the caches.
+static void convert_chunk(const Conversion *c, u32 *const *out, size_t offset, const u32 *y, size_t stride, size_t n, size_t ahead,
+                          int full) {
   u32 rows = c->sources + 1;
   for (u32 t = 0; t < c->targets; t += TILE) {
+    // A share of the rows with each tile.
+    u32 tiles = (c->targets + TILE - 1) / TILE, tile = t / TILE;
+    for (u32 j = rows * tile / tiles; j < rows * (tile + 1) / tiles; j++)
+      for (size_t i = 0; i < ahead; i += 16) PREFETCH(y + j * stride + n + i);
     u32 size = tile_size(c->targets, t);
     const u32 *constants = constant_place(c, t, 0);
     for (u32 start = 0; start < rows;) {

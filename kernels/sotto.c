@@ -4,18 +4,16 @@
 #include "ntt.h"
 #include "pointwise.h"
 #include "permute.h"
-#include "conversion.h"
+#include "key-switch.h"
 #include "sample.h"
 
 // Changes whenever a function here changes its meaning.
-EXPORT u32 sotto_abi(void) { return 2; }
+EXPORT u32 sotto_abi(void) { return 3; }
 
 // 0 portable, 1 simd128, 2 avx2, 3 avx512.
 EXPORT u32 sotto_isa(void) { return SOTTO_ISA; }
 
 // ---- ring
-
-INLINE size_t align_up(size_t size) { return (size + 63) & ~(size_t)63; }
 
 static size_t table_bytes(u32 log_n) { return align_up(4 * node_words(log_n)) + align_up(4 * leaf_words(log_n)); }
 
@@ -130,9 +128,6 @@ EXPORT void sotto_mul_const(const Ring *ring, u32 *o, const u32 *a, const u32 *c
 EXPORT void sotto_add_const(const Ring *ring, u32 *o, const u32 *a, const u32 *constants, Basis basis, u32 count) {
   RUN(add_const, .o = o, .a = a, .constants = constants);
 }
-
-// Addresses in a list are 64-bit on every machine.
-INLINE u32 *address(const u64 *list, u32 i) { return (u32 *)(uintptr_t)list[i]; }
 
 typedef struct { const u64 *list; u32 terms; } Terms;
 
@@ -249,172 +244,6 @@ EXPORT void sotto_intt(const Ring *ring, u32 *x, Basis basis, u32 count) {
   parallel(ring, count, intt_job, &job);
 }
 
-// ---- base extension and rational division: INTT of the sources, conversion, NTT of the targets
-
-#define NO_ROW 0xffffffffu
-
-typedef struct {
-  Conversion conversion;
-  u32 source_row[MAX_SOURCES]; // row in `from`
-  u32 scale[MAX_SOURCES];      // factor folded into the source's inverse transform
-  u32 kept;                    // rows copied instead (extension only)
-  u32 *target_row;             // row in `to`
-  u32 *kept_row;               // row in `from` that is added (division) or NO_ROW
-  u32 *factor, *quotient;      // what the added row is multiplied by
-  u32 *copy_to, *copy_from;
-} Plan;
-
-static u32 product_mod(const Ring *ring, Basis basis, u32 count, u32 q, u32 skip) {
-  u32 product = 1;
-  for (u32 i = 0; i < count; i++)
-    if (basis[i] != skip) product = mul_mod(product, ring->primes[basis[i]].q % q, q);
-  return product;
-}
-
-EXPORT size_t sotto_plan_bytes(u32 sources, u32 targets) {
-  return align_up(sizeof(Plan)) + align_up(targets * sizeof(Prime *)) + 6 * align_up(4 * targets) +
-         align_up(4 * CONSTANT_WORDS * (size_t)(sources + 1) * targets);
-}
-
-static Plan *place_plan(void *memory, u32 sources, u32 targets) {
-  char *at = memory;
-  Plan *plan = (Plan *)at;
-  __builtin_memset(plan, 0, sizeof *plan);
-  at += align_up(sizeof(Plan));
-  plan->conversion.target = (const Prime **)at;
-  at += align_up(targets * sizeof(Prime *));
-  u32 **lists[6] = {&plan->target_row, &plan->kept_row, &plan->factor, &plan->quotient, &plan->copy_to, &plan->copy_from};
-  for (int i = 0; i < 6; i++, at += align_up(4 * targets)) *lists[i] = (u32 *)at;
-  plan->conversion.constants = (u32 *)at;
-  plan->conversion.sources = sources;
-  return plan;
-}
-
-static void add_target(const Ring *ring, Plan *plan, u32 index, u32 row, u32 kept_row) {
-  u32 t = plan->conversion.targets++;
-  plan->conversion.target[t] = &ring->primes[index];
-  plan->target_row[t] = row;
-  plan->kept_row[t] = kept_row;
-}
-
-INLINE u32 find(Basis basis, u32 count, u32 index) {
-  for (u32 row = 0; row < count; row++)
-    if (basis[row] == index) return row;
-  return NO_ROW;
-}
-
-EXPORT void sotto_plan_extend(const Ring *ring, void *memory, Basis to, u32 to_count, Basis from, u32 from_count) {
-  Plan *plan = place_plan(memory, from_count, to_count);
-  Conversion *c = &plan->conversion;
-  for (u32 j = 0; j < from_count; j++) {
-    const Prime *p = &ring->primes[from[j]];
-    set_source(c, j, p);
-    plan->source_row[j] = j;
-    plan->scale[j] = mul_mod(inv_mod(product_mod(ring, from, from_count, p->q, from[j]), p->q), p->n_inverse, p->q);
-  }
-  for (u32 row = 0; row < to_count; row++) {
-    u32 kept = find(from, from_count, to[row]);
-    if (kept == NO_ROW) add_target(ring, plan, to[row], row, NO_ROW);
-    else {
-      plan->copy_to[plan->kept] = row;
-      plan->copy_from[plan->kept++] = kept;
-    }
-  }
-  for (u32 t = 0; t < c->targets; t++) {
-    u32 q = c->target[t]->q;
-    for (u32 j = 0; j < from_count; j++) set_constant(c, t, j, product_mod(ring, from, from_count, q, from[j]));
-    set_constant(c, t, from_count, q - product_mod(ring, from, from_count, q, NO_ROW));
-  }
-}
-
-// With D = from \ to, E = to \ from and z = the centred residue of x*E mod D: (x*E - z)/D. Modulo a target t that is
-// x*(E/D) - sum_j y_j/d_j + v, where z = sum_j y_j*(D/d_j) - v*D. `sources` is the size of D.
-EXPORT void sotto_plan_divide(const Ring *ring, void *memory, Basis to, u32 to_count, Basis from, u32 from_count, u32 sources) {
-  Plan *plan = place_plan(memory, sources, to_count);
-  Conversion *c = &plan->conversion;
-  u32 divisor[MAX_SOURCES];
-  for (u32 row = 0, j = 0; row < from_count; row++)
-    if (find(to, to_count, from[row]) == NO_ROW) {
-      divisor[j] = from[row];
-      plan->source_row[j++] = row;
-    }
-  for (u32 row = 0; row < to_count; row++) add_target(ring, plan, to[row], row, find(from, from_count, to[row]));
-  for (u32 j = 0; j < sources; j++) {
-    const Prime *p = &ring->primes[divisor[j]];
-    u32 weight = mul_mod(inv_mod(product_mod(ring, divisor, sources, p->q, divisor[j]), p->q), p->n_inverse, p->q);
-    for (u32 t = 0; t < to_count; t++)
-      if (plan->kept_row[t] == NO_ROW) weight = mul_mod(weight, c->target[t]->q % p->q, p->q);
-    set_source(c, j, p);
-    plan->scale[j] = weight;
-  }
-  for (u32 t = 0; t < to_count; t++) {
-    u32 q = c->target[t]->q;
-    for (u32 j = 0; j < sources; j++) set_constant(c, t, j, q - inv_mod(c->source[j]->q % q, q));
-    set_constant(c, t, sources, 1);
-    u32 factor = inv_mod(product_mod(ring, divisor, sources, q, NO_ROW), q);
-    for (u32 e = 0; e < to_count; e++)
-      if (plan->kept_row[e] == NO_ROW) factor = mul_mod(factor, c->target[e]->q % q, q);
-    plan->factor[t] = factor;
-    plan->quotient[t] = shoup_quotient(factor, q);
-  }
-}
-
-typedef struct { const Ring *ring; const Plan *plan; u32 *out; const u32 *x; u32 *scratch; } PlanJob;
-
-static void source_job(u32 j, const void *context) {
-  const PlanJob *job = context;
-  const Plan *plan = job->plan;
-  intt_row(job->ring, plan->conversion.source[j], row_at(job->ring, job->scratch, j),
-           row_of(job->ring, job->x, plan->source_row[j]), plan->scale[j]);
-}
-
-#define MAX_TARGETS 512
-
-static void convert_job(u32 item, const void *context) {
-  const PlanJob *job = context;
-  const Plan *plan = job->plan;
-  const Conversion *c = &plan->conversion;
-  u32 y[MAX_CHUNK_WORDS] __attribute__((aligned(64)));
-  u32 *out[MAX_TARGETS];
-  size_t chunk = chunk_length(c), n = job->ring->n < chunk ? job->ring->n : chunk, offset = item * n;
-  for (u32 t = 0; t < c->targets; t++) out[t] = row_at(job->ring, job->out, plan->target_row[t]);
-  for (u32 j = 0; j < c->sources; j++) __builtin_memcpy(y + j * n, row_of(job->ring, job->scratch, j) + offset, 4 * n);
-  quotient_row(c, y, n, y + c->sources * n, n);
-  convert_chunk(c, out, offset, y, n, n, 0);
-}
-
-static void target_job(u32 item, const void *context) {
-  const PlanJob *job = context;
-  const Plan *plan = job->plan;
-  const Conversion *c = &plan->conversion;
-  size_t row_bytes = 4 * (size_t)job->ring->n;
-  if (item >= c->targets) {
-    u32 copy = item - c->targets;
-    const u32 *source = row_of(job->ring, job->x, plan->copy_from[copy]);
-    __builtin_memcpy(row_at(job->ring, job->out, plan->copy_to[copy]), source, row_bytes);
-    return;
-  }
-  const Prime *p = c->target[item];
-  u32 *o = row_at(job->ring, job->out, plan->target_row[item]);
-  if (c->sources) ntt_row(job->ring, p, o);
-  else __builtin_memset(o, 0, row_bytes);
-  if (plan->kept_row[item] == NO_ROW) return;
-  const u32 *kept = row_of(job->ring, job->x, plan->kept_row[item]);
-  mul_const_add_row(o, kept, job->ring->n, plan->factor[item], plan->quotient[item], p->q);
-}
-
-// `scratch`: one row for each source.
-EXPORT void sotto_run_plan(const Ring *ring, const Plan *plan, u32 *out, const u32 *x, u32 *scratch) {
-  PlanJob job = {ring, plan, out, x, scratch};
-  const Conversion *c = &plan->conversion;
-  if (c->sources && c->targets) {
-    size_t chunk = chunk_length(c);
-    parallel(ring, c->sources, source_job, &job);
-    parallel(ring, ring->n < chunk ? 1 : (u32)(ring->n / chunk), convert_job, &job);
-  }
-  parallel(ring, c->targets + plan->kept, target_job, &job);
-}
-
 // ---- samples
 
 // A conversion from the "primes" 2^32 and 1: high word, low word, and one row that takes the offset of 2^62 away.
@@ -429,20 +258,22 @@ EXPORT void sotto_plan_lift(const Ring *ring, void *memory, Basis basis, u32 cou
   }
 }
 
+typedef struct { const Ring *ring; const Plan *plan; u32 *out; const double *x; } LiftJob;
+
 static void lift_job(u32 item, const void *context) {
-  const PlanJob *job = context;
+  const LiftJob *job = context;
   const Conversion *c = &job->plan->conversion;
   u32 y[3 * 512] __attribute__((aligned(64)));
   u32 *out[MAX_TARGETS];
   size_t n = job->ring->n < 512 ? job->ring->n : 512, offset = item * n;
   for (u32 t = 0; t < c->targets; t++) out[t] = row_at(job->ring, job->out, t);
-  round_doubles((const double *)job->x + offset, y, y + n, n);
+  round_doubles(job->x + offset, y, y + n, n);
   for (size_t i = 0; i < n; i++) y[2 * n + i] = 1;
-  convert_chunk(c, out, offset, y, n, n, 1);
+  convert_chunk(c, out, offset, y, n, n, 0, 1);
 }
 
 EXPORT void sotto_lift(const Ring *ring, const Plan *plan, u32 *out, const double *x) {
-  PlanJob job = {.ring = ring, .plan = plan, .out = out, .x = (const u32 *)x};
+  LiftJob job = {ring, plan, out, x};
   parallel(ring, ring->n < 512 ? 1 : ring->n / 512, lift_job, &job);
 }
 

@@ -10,6 +10,12 @@ typedef int64_t i64;
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
+#if defined(__wasm__)
+#define PREFETCH(at) (void)(at)
+#else
+#define PREFETCH(at) __builtin_prefetch(at, 0, 2)
+#endif
+
 #if defined(__AVX512F__) && !defined(SOTTO_PORTABLE)
 #include <immintrin.h>
 #define SOTTO_ISA 3

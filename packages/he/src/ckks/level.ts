@@ -68,8 +68,7 @@ export function rescale(core: CkksCore, a: Ciphertext): Ciphertext {
   checkContext(core, a);
   const to = landing(core, a.level, a.scale);
   const out = new Ciphertext(core.context, to.level, to.scale);
-  core.context.ring.divideRound(out.c0, to.basis, a.c0, a.basis);
-  core.context.ring.divideRound(out.c1, to.basis, a.c1, a.basis);
+  core.context.ring.divideRoundMany([out.c0, out.c1], to.basis, [a.c0, a.c1], a.basis);
   return out;
 }
 

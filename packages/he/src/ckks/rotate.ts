@@ -1,4 +1,4 @@
-import type { Ciphertext, Digits, EvaluationKey, KeySwitchPlan } from '../rlwe/index.js';
+import type { Ciphertext, Digits, EvaluationKey, KeySwitchPlan, OwnedPair } from '../rlwe/index.js';
 import { rotationStep } from '../scheme/errors.js';
 import { type CkksCore, checkContext, newLike } from './core.js';
 import { copy } from './linear.js';
@@ -8,8 +8,8 @@ export function automorphism(core: CkksCore, a: Ciphertext, galois: number): Cip
   checkContext(core, a);
   if (galois === 1) return copy(a);
   const key = core.keys.get({ kind: 'galois', galois }, a.level);
-  using digits = core.switcher.decompose(a.c1, a.basis, key.plan);
-  return switched(core, a, digits, key, galois);
+  using pair = core.switcher.switchNew(a.c1, a.basis, key);
+  return finish(core, a, pair, key, galois);
 }
 
 /** Automorphisms of one ciphertext that share its decomposition (hoisting), one decomposition a plan. */
@@ -52,7 +52,6 @@ function galoisOf(core: CkksCore, k: number): number {
   return core.context.galoisOfRotation(k);
 }
 
-/** The permutation comes after the division by P, where it moves the fewest rows. */
 function switched(
   core: CkksCore,
   a: Ciphertext,
@@ -60,10 +59,21 @@ function switched(
   key: EvaluationKey,
   galois: number,
 ): Ciphertext {
+  using pair = core.switcher.newPair(digits.basis);
+  core.switcher.innerProduct(digits, key, pair);
+  return finish(core, a, pair, key, galois);
+}
+
+/** Adds the other half and divides by P. The permutation comes last, where it moves the fewest rows. */
+function finish(
+  core: CkksCore,
+  a: Ciphertext,
+  pair: OwnedPair,
+  key: EvaluationKey,
+  galois: number,
+): Ciphertext {
   const { context, switcher } = core;
   const { basis } = a;
-  using pair = switcher.newPair(digits.basis);
-  switcher.innerProduct(digits, key, pair);
   switcher.addTimesP(pair.c0, a.c0, basis, key.plan);
   using work = context.scratch(2 * basis.size);
   const second = context.row(work.at, basis.size);

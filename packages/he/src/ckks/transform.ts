@@ -140,9 +140,7 @@ export function transform(core: CkksCore, a: Ciphertext, t: CompiledTransform): 
       if (rotation !== 0) {
         const galois = context.galoisOfRotation(rotation);
         ring.divideRound(down.at, a.basis, inner.c1, qp);
-        using digits = switcher.decompose(down.at, a.basis, plan);
-        using pair = switcher.newPair(qp);
-        switcher.innerProduct(digits, keyOf(core, rotation, t.level, plan), pair);
+        using pair = switcher.switchNew(down.at, a.basis, keyOf(core, rotation, t.level, plan));
         ring.add(pair.c0, pair.c0, inner.c0, qp);
         ring.permute(turned.at, pair.c0, galois, qp);
         ring.permute(turned1, pair.c1, galois, qp);

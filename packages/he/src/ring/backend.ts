@@ -147,6 +147,13 @@ export interface Ring {
    * No overlap of `out` and `x`.
    */
   divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void;
+  /** {@link divideRound} of several polynomials, at most 16, which share the constants of their transforms. No overlaps at all. */
+  divideRoundMany(outs: readonly Ptr[], to: Basis, xs: readonly Ptr[], from: Basis): void;
+  /**
+   * Gadget decomposition: outs[d] = {@link extend} to `to` of the residues that x has modulo the primes of digits[d], a part of
+   * `from`. At most 15 digits. Outputs overlap neither each other nor x.
+   */
+  decompose(outs: readonly Ptr[], to: Basis, x: Ptr, from: Basis, digits: readonly Basis[]): void;
   /**
    * Gadget inner product over `basis`: (o0,o1) = sum_d digits[d] * (key[d].b, key[d].a), added to (o0,o1) when `accumulate`.
    * Key memory: for every row of `keyBasis` (a superset of `basis`), for every digit d: the b row, then the a row, in
@@ -161,6 +168,23 @@ export interface Ring {
     keyBasis: Basis,
     keyDigits: number,
     accumulate: boolean,
+  ): void;
+
+  /**
+   * {@link decompose}, then (o0,o1) = {@link innerProduct} over `to` of the digits with a key. A row of all digits is used as soon as
+   * it is there, so `outs` hold nothing of use afterwards.
+   */
+  keySwitch(
+    o0: Ptr,
+    o1: Ptr,
+    outs: readonly Ptr[],
+    to: Basis,
+    x: Ptr,
+    from: Basis,
+    digits: readonly Basis[],
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
   ): void;
 
   /** Rounds each double to the nearest integer (|c| < 2^62) and reduces it; coefficient form out. */

@@ -211,6 +211,11 @@ export function runEveryKernel(bench: Workbench): Map<string, Uint32Array> {
     ring.free(x);
     record(`divideRound, ${name}`, out, to);
   }
+  const [pair0, pair1] = [bench.polynomial(full), bench.polynomial(full)];
+  const below = bench.range(0, last);
+  ring.divideRoundMany([out, d1], below, [pair0, pair1], full);
+  record('divideRoundMany, first', out, below);
+  record('divideRoundMany, second', d1, below);
   const inner = ring.basis([last, 0, 2]);
   const keyDigits = 15;
   const key = ring.alloc(full.size * keyDigits * 2);
@@ -232,7 +237,22 @@ export function runEveryKernel(bench: Workbench): Map<string, Uint32Array> {
       record(`innerProduct ${count} ${accumulate} a`, d1, basis);
     }
   }
+  const whole = ring.basis([...below.indices].reverse());
+  const parts = [ring.basis([1, 0]), ring.basis([last - 1])];
+  const outs = parts.map(() => ring.alloc(full.size));
+  const gadget = bench.polynomial(whole);
+  ring.decompose(outs, full, gadget, whole, parts);
+  outs.forEach((at, i) => {
+    record(`decompose, digit ${i}`, at, full);
+  });
+  ring.keySwitch(out, d1, outs, full, gadget, whole, parts, key, full, keyDigits);
+  record('keySwitch b', out, full);
+  record('keySwitch a', d1, full);
   const coldKey = bench.placeCold(ring.read(key, full.size * keyDigits * 2 * ring.n));
+  ring.keySwitch(out, d1, outs, full, gadget, whole, parts, coldKey, full, keyDigits);
+  record('keySwitch, cold key, b', out, full);
+  record('keySwitch, cold key, a', d1, full);
+  for (const at of [pair0, pair1, gadget, ...outs]) ring.free(at);
   for (const [count, basis] of [
     [1, ring.basis([last, 0])],
     [4, inner],

@@ -71,16 +71,12 @@ export class Digits {
   }
 }
 
-interface DigitSource {
-  /** Primes of the digit that the source has; null when it has none. */
-  readonly basis: Basis | null;
-  /** Row of the source where they begin when they are consecutive there, else -1. */
-  readonly row: number;
-}
-
 interface SwitchShape {
   readonly qp: Basis;
-  readonly digits: readonly DigitSource[];
+  /** Primes of each digit that the source has; null when it has none. */
+  readonly digits: readonly (Basis | null)[];
+  /** The same when the source has primes of every digit. */
+  readonly full: readonly Basis[] | null;
   /** P modulo every prime of the source. */
   readonly pResidues: Uint32Array;
 }
@@ -114,16 +110,17 @@ export class KeySwitcher {
     const { ring } = this.context;
     const shape = this.#shape(basis, plan);
     const digits = new Digits(this.context, plan, basis, shape.qp, shape.digits.length);
+    const outs: Ptr[] = [];
+    const present: Basis[] = [];
     shape.digits.forEach((source, d) => {
-      const out = digits.at[d];
-      if (source.basis === null) ring.zero(out, shape.qp);
-      else if (source.row >= 0) ring.extend(out, shape.qp, this.context.row(c, source.row), source.basis);
+      const at = digits.at[d];
+      if (source === null) ring.zero(at, shape.qp);
       else {
-        using part = this.context.scratch(source.basis.size);
-        ring.select(part.at, source.basis, c, basis);
-        ring.extend(out, shape.qp, part.at, source.basis);
+        outs.push(at);
+        present.push(source);
       }
     });
+    ring.decompose(outs, shape.qp, c, basis, present);
     return digits;
   }
 
@@ -169,15 +166,22 @@ export class KeySwitcher {
 
   /** Division by P, and by the primes that are not in `to`: with the level below as `to` it is merged with the rescale. */
   modDown(out0: Ptr, out1: Ptr, to: Basis, pair: Pair): void {
-    this.context.ring.divideRound(out0, to, pair.c0, pair.basis);
-    this.context.ring.divideRound(out1, to, pair.c1, pair.basis);
+    this.context.ring.divideRoundMany([out0, out1], to, [pair.c0, pair.c1], pair.basis);
   }
 
   /** <decompose(c), key> in QP; the caller releases it. */
   switchNew(c: Ptr, basis: Basis, key: EvaluationKey): OwnedPair {
-    using digits = this.decompose(c, basis, key.plan);
-    const out = this.newPair(digits.basis);
-    this.innerProduct(digits, key, out);
+    const { qp, full } = this.#shape(basis, key.plan);
+    const out = this.newPair(qp);
+    if (full === null) {
+      using digits = this.decompose(c, basis, key.plan);
+      this.innerProduct(digits, key, out);
+    } else {
+      const { plan } = key;
+      using digits = new Digits(this.context, plan, basis, qp, full.length);
+      const { ring } = this.context;
+      ring.keySwitch(out.c0, out.c1, digits.at, qp, c, basis, full, key.at, key.basis, plan.digits.length);
+    }
     return out;
   }
 
@@ -197,16 +201,16 @@ export class KeySwitcher {
 
   #makeShape(basis: Basis, plan: KeySwitchPlan): SwitchShape {
     const { context } = this;
-    const digits = plan.digits.map((primes): DigitSource => {
-      const rows = basis.indices.flatMap((i, row) => (primes.includes(i) ? [row] : []));
-      if (rows.length === 0) return { basis: null, row: -1 };
-      const consecutive = rows.every((row, i) => row === rows[0] + i);
-      return { basis: context.basis(rows.map((row) => basis.indices[row])), row: consecutive ? rows[0] : -1 };
+    const digits = plan.digits.map((primes) => {
+      const present = basis.indices.filter((i) => primes.includes(i));
+      return present.length === 0 ? null : context.basis(present);
     });
-    while (digits.length > 1 && digits[digits.length - 1].basis === null) digits.pop();
+    while (digits.length > 1 && digits[digits.length - 1] === null) digits.pop();
+    const present = digits.flatMap((digit) => digit ?? []);
     return {
       qp: context.basis([...basis.indices, ...plan.special]),
       digits,
+      full: present.length === digits.length ? present : null,
       pResidues: context.productResidues(plan.special, basis),
     };
   }

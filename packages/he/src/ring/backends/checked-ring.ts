@@ -23,6 +23,8 @@ export const MAX_EXTEND_PRIMES = 16;
 export const MAX_DIVIDE_PRIMES = 24;
 /** Terms of {@link Ring.mulSum} that contain its output. */
 const MAX_OUTPUT_TERMS = 16;
+/** Polynomials of {@link Ring.divideRoundMany}. */
+export const MAX_POLYNOMIALS = 16;
 /** Digits of {@link Ring.innerProduct}. */
 export const MAX_DIGITS = 15;
 
@@ -47,7 +49,9 @@ type KernelName =
   | 'tensor'
   | 'permute'
   | 'extend'
-  | 'divideRound'
+  | 'divideRoundMany'
+  | 'decompose'
+  | 'keySwitch'
   | 'innerProduct'
   | 'liftDoubles'
   | 'uniform';
@@ -347,23 +351,24 @@ export class CheckedRing implements Ring {
     this.#check(from, x);
     this.#check(to, out);
     this.#apart(out, to.size, x, from.size);
-    if (from.size > MAX_EXTEND_PRIMES) {
-      fail('Too many primes to extend from.', 'HE_RING_ARGUMENT', {
-        size: from.size,
-        most: MAX_EXTEND_PRIMES,
-      });
-    }
-    const targets = to.size - this.#common(to, from);
-    this.#counts.intt += from.size;
-    this.#counts.baseConversion += from.size * targets;
-    this.#counts.ntt += targets;
+    this.#countExtend(to, from);
     this.#kernels.extend(out, to, x, from);
   }
 
   divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
-    this.#check(from, x);
-    this.#check(to, out);
-    this.#apart(out, to.size, x, from.size);
+    this.divideRoundMany([out], to, [x], from);
+  }
+
+  divideRoundMany(outs: readonly Ptr[], to: Basis, xs: readonly Ptr[], from: Basis): void {
+    if (outs.length !== xs.length || outs.length < 1 || outs.length > MAX_POLYNOMIALS) {
+      fail('As many outputs as inputs are needed.', 'HE_RING_ARGUMENT', {
+        outputs: outs.length,
+        inputs: xs.length,
+        most: MAX_POLYNOMIALS,
+      });
+    }
+    for (const x of xs) this.#check(from, x);
+    this.#checkOutputs(outs, to, xs, from);
     const divided = from.size - this.#common(to, from);
     if (divided > MAX_DIVIDE_PRIMES) {
       fail('Too many primes to divide by at once.', 'HE_RING_ARGUMENT', {
@@ -371,11 +376,37 @@ export class CheckedRing implements Ring {
         most: MAX_DIVIDE_PRIMES,
       });
     }
-    this.#counts.intt += divided;
-    this.#counts.baseConversion += divided * to.size;
-    this.#counts.ntt += divided > 0 ? to.size : 0;
-    this.#counts.pointwise += to.size;
-    this.#kernels.divideRound(out, to, x, from);
+    this.#counts.intt += outs.length * divided;
+    this.#counts.baseConversion += outs.length * divided * to.size;
+    this.#counts.ntt += divided > 0 ? outs.length * to.size : 0;
+    this.#counts.pointwise += outs.length * to.size;
+    this.#kernels.divideRoundMany(outs, to, xs, from);
+  }
+
+  decompose(outs: readonly Ptr[], to: Basis, x: Ptr, from: Basis, digits: readonly Basis[]): void {
+    this.#check(from, x);
+    this.#checkOutputs(outs, to, [x], from);
+    this.#checkDigits(outs.length, to, from, digits);
+    this.#kernels.decompose(outs, to, x, from, digits);
+  }
+
+  keySwitch(
+    o0: Ptr,
+    o1: Ptr,
+    outs: readonly Ptr[],
+    to: Basis,
+    x: Ptr,
+    from: Basis,
+    digits: readonly Basis[],
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
+  ): void {
+    this.#check(from, x);
+    this.#checkOutputs([o0, o1, ...outs], to, [x], from);
+    this.#checkDigits(outs.length, to, from, digits);
+    this.#checkKey(digits.length, to, key, keyBasis, keyDigits);
+    this.#kernels.keySwitch(o0, o1, outs, to, x, from, digits, key, keyBasis, keyDigits);
   }
 
   innerProduct(
@@ -389,20 +420,13 @@ export class CheckedRing implements Ring {
     accumulate: boolean,
   ): void {
     this.#check(basis, o0, o1);
-    this.#known(keyBasis);
-    const most = Math.min(MAX_DIGITS, keyDigits);
-    if (!Number.isInteger(keyDigits) || digits.length < 1 || digits.length > most) {
-      fail('The number of digits does not fit the key.', 'HE_RING_ARGUMENT', { digits: digits.length, most });
-    }
-    this.#subset(basis, keyBasis);
     this.#apart(o0, basis.size, o1, basis.size);
     for (const at of digits) {
       this.#kernels.memory.check(at, basis.size);
       this.#apart(o0, basis.size, at, basis.size);
       this.#apart(o1, basis.size, at, basis.size);
     }
-    this.#home(key).checkAny(key, keyBasis.size * keyDigits * 2);
-    this.#counts.innerProduct += 2 * digits.length * basis.size;
+    this.#checkKey(digits.length, basis, key, keyBasis, keyDigits);
     this.#kernels.innerProduct(o0, o1, digits, basis, key, keyBasis, keyDigits, accumulate);
   }
 
@@ -513,6 +537,56 @@ export class CheckedRing implements Ring {
       const index = small.indices.find((i) => !large.indices.includes(i)) ?? null;
       fail('A basis must be a subset of the other.', 'HE_RING_BASIS', { index });
     }
+  }
+
+  /** The key of an inner product with `digits` digits; counts the product. */
+  #checkKey(digits: number, basis: Basis, key: Ptr, keyBasis: Basis, keyDigits: number): void {
+    this.#known(keyBasis);
+    const most = Math.min(MAX_DIGITS, keyDigits);
+    if (!Number.isInteger(keyDigits) || digits < 1 || digits > most) {
+      fail('The number of digits does not fit the key.', 'HE_RING_ARGUMENT', { digits, most });
+    }
+    this.#subset(basis, keyBasis);
+    this.#home(key).checkAny(key, keyBasis.size * keyDigits * 2);
+    this.#counts.innerProduct += 2 * digits * basis.size;
+  }
+
+  /** The digits of a decomposition; counts their extensions. */
+  #checkDigits(count: number, to: Basis, from: Basis, digits: readonly Basis[]): void {
+    if (digits.length !== count || count < 1 || count > MAX_DIGITS) {
+      fail('The number of digits is not usable.', 'HE_RING_ARGUMENT', {
+        digits: digits.length,
+        outputs: count,
+        most: MAX_DIGITS,
+      });
+    }
+    for (const digit of digits) {
+      this.#known(digit);
+      this.#subset(digit, from);
+      this.#countExtend(to, digit);
+    }
+  }
+
+  #countExtend(to: Basis, from: Basis): void {
+    if (from.size > MAX_EXTEND_PRIMES) {
+      fail('Too many primes to extend from.', 'HE_RING_ARGUMENT', {
+        size: from.size,
+        most: MAX_EXTEND_PRIMES,
+      });
+    }
+    const targets = to.size - this.#common(to, from);
+    this.#counts.intt += from.size;
+    this.#counts.baseConversion += from.size * targets;
+    this.#counts.ntt += targets;
+  }
+
+  /** Outputs over `to` that overlap neither each other nor an input over `from`. */
+  #checkOutputs(outs: readonly Ptr[], to: Basis, xs: readonly Ptr[], from: Basis): void {
+    outs.forEach((out, i) => {
+      this.#check(to, out);
+      for (const x of xs) this.#apart(out, to.size, x, from.size);
+      for (let other = 0; other < i; other++) this.#apart(out, to.size, outs[other]!, to.size);
+    });
   }
 
   /** How many primes two bases share. */

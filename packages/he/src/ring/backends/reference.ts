@@ -239,7 +239,38 @@ class ReferenceKernels implements Kernels {
     });
   }
 
-  divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
+  divideRoundMany(outs: readonly Ptr[], to: Basis, xs: readonly Ptr[], from: Basis): void {
+    outs.forEach((out, i) => {
+      this.#divideRound(out, to, xs[i]!, from);
+    });
+  }
+
+  decompose(outs: readonly Ptr[], to: Basis, x: Ptr, from: Basis, digits: readonly Basis[]): void {
+    digits.forEach((digit, d) => {
+      const part = this.memory.alloc(digit.size, 'table');
+      this.select(part, digit, x, from);
+      this.extend(outs[d]!, to, part, digit);
+      this.memory.free(part);
+    });
+  }
+
+  keySwitch(
+    o0: Ptr,
+    o1: Ptr,
+    outs: readonly Ptr[],
+    to: Basis,
+    x: Ptr,
+    from: Basis,
+    digits: readonly Basis[],
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
+  ): void {
+    this.decompose(outs, to, x, from, digits);
+    this.innerProduct(o0, o1, outs, to, key, keyBasis, keyDigits, false);
+  }
+
+  #divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
     const leaving = from.indices.filter((index) => !to.indices.includes(index));
     const entering = to.indices.filter((index) => !from.indices.includes(index)).map((i) => this.#primes[i]!);
     const d = leaving.map((index) => this.#primes[index]!);

@@ -1,5 +1,5 @@
 /** Must equal `sotto_abi()` of a library. */
-export const ABI = 2;
+export const ABI = 3;
 
 /** Argument kinds: `p` an address, `i` a 32-bit integer, `l` a 64-bit size; the first letter is the result, `v` none. */
 export const signatures = {
@@ -24,10 +24,13 @@ export const signatures = {
   sotto_permute: 'vpppiip',
   sotto_inner_product: 'vppppipippii',
   sotto_plan_bytes: 'pii',
-  sotto_plan_extend: 'vpppipi',
+  sotto_plan_extend: 'vpppipip',
   sotto_plan_divide: 'vpppipii',
   sotto_plan_lift: 'vpppi',
-  sotto_run_plan: 'vppppp',
+  sotto_plan_rows: 'ippi',
+  sotto_run_plan: 'vpppip',
+  sotto_switch_rows: 'ippi',
+  sotto_switch: 'vppippippppip',
   sotto_lift: 'vpppp',
   sotto_uniform: 'vpppipi',
 } as const satisfies Record<string, string>;

@@ -1,7 +1,7 @@
 import { SottoError } from '@sotto/base';
 import type { Basis, Ptr, RingOptions } from '../../backend.js';
 import { rootOfUnity } from '../../primes.js';
-import { type Kernels, MAX_DIVIDE_PRIMES } from '../checked-ring.js';
+import type { Kernels } from '../checked-ring.js';
 import { ColdMemory } from '../cold-memory.js';
 import { RowMemory } from '../row-memory.js';
 import type { Functions, Machine } from './functions.js';
@@ -245,14 +245,10 @@ export class CompiledKernels implements Kernels {
   }
 
   extend(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
-    const plan = this.#plan(`e${to.id},${from.id}`, from.size, to.size, (memory) => {
-      const [t, f] = [this.#bases[to.id]!, this.#bases[from.id]!];
-      this.#functions.sotto_plan_extend(this.#ring, memory, t.at, t.size, f.at, f.size);
-    });
-    this.#functions.sotto_run_plan(this.#ring, plan, out, x, this.#scratch(from.size));
+    this.#runPlan(this.#extendPlan(to, from, from), [out], [x]);
   }
 
-  divideRound(out: Ptr, to: Basis, x: Ptr, from: Basis): void {
+  divideRoundMany(outs: readonly Ptr[], to: Basis, xs: readonly Ptr[], from: Basis): void {
     const key = `d${to.id},${from.id}`;
     const kept = this.#plans.has(key) ? 0 : from.indices.filter((index) => to.indices.includes(index)).length;
     const divided = from.size - kept;
@@ -260,7 +256,61 @@ export class CompiledKernels implements Kernels {
       const [t, f] = [this.#bases[to.id]!, this.#bases[from.id]!];
       this.#functions.sotto_plan_divide(this.#ring, memory, t.at, t.size, f.at, f.size, divided);
     });
-    this.#functions.sotto_run_plan(this.#ring, plan, out, x, this.#scratch(MAX_DIVIDE_PRIMES));
+    this.#runPlan(plan, outs, xs);
+  }
+
+  decompose(outs: readonly Ptr[], to: Basis, x: Ptr, from: Basis, digits: readonly Basis[]): void {
+    this.#switch(outs, to, x, from, digits, [0, 0, 0, 0, 0]);
+  }
+
+  keySwitch(
+    o0: Ptr,
+    o1: Ptr,
+    outs: readonly Ptr[],
+    to: Basis,
+    x: Ptr,
+    from: Basis,
+    digits: readonly Basis[],
+    key: Ptr,
+    keyBasis: Basis,
+    keyDigits: number,
+  ): void {
+    if (this.cold?.holds(key)) {
+      this.decompose(outs, to, x, from, digits);
+      this.innerProduct(o0, o1, outs, to, key, keyBasis, keyDigits, false);
+    } else {
+      this.#switch(outs, to, x, from, digits, [o0, o1, key, this.#rowMap(to, keyBasis), keyDigits]);
+    }
+  }
+
+  #switch(
+    outs: readonly Ptr[],
+    to: Basis,
+    x: Ptr,
+    from: Basis,
+    digits: readonly Basis[],
+    product: readonly [o0: Ptr, o1: Ptr, key: Ptr, rows: Ptr, keyDigits: number],
+  ): void {
+    const plans = digits.map((digit) => this.#extendPlan(to, digit, from));
+    const list = this.#stageAddresses([...plans, ...outs]);
+    const scratch = this.#scratch(this.#functions.sotto_switch_rows(this.#ring, list, plans.length));
+    const { at, size } = this.#bases[to.id]!;
+    this.#functions.sotto_switch(this.#ring, list, plans.length, x, at, size, ...product, scratch);
+  }
+
+  /** Plan of the extension of the primes `from` of a polynomial over `whole`. */
+  #extendPlan(to: Basis, from: Basis, whole: Basis): number {
+    return this.#plan(`e${to.id},${from.id},${whole.id}`, from.size, to.size, (memory) => {
+      const [t, f] = [this.#bases[to.id]!, this.#bases[from.id]!];
+      const rows = this.#rowMap(from, whole);
+      this.#functions.sotto_plan_extend(this.#ring, memory, t.at, t.size, f.at, f.size, rows);
+    });
+  }
+
+  #runPlan(plan: number, outs: readonly Ptr[], xs: readonly Ptr[]): void {
+    const scratch = this.#scratch(this.#functions.sotto_plan_rows(this.#ring, plan, outs.length));
+    const list = this.#stageAddresses(outs.flatMap((out, i) => [out, xs[i]!]));
+    this.#functions.sotto_run_plan(this.#ring, plan, list, outs.length, scratch);
   }
 
   innerProduct(
