@@ -1,5 +1,6 @@
 import type { Backend, Ring, RingOptions } from '../backend.js';
-import { CheckedRing, checkRingOptions, type Kernels } from './checked-ring.js';
+import { CheckedRing, type Kernels } from './checked-ring.js';
+import { checkRingOptions } from './limits.js';
 import { RowMemory } from './row-memory.js';
 
 /**

@@ -3,7 +3,8 @@ import { bitLength, bitReverse, roundTiesToEven } from '../bits.js';
 import { ChaCha20 } from '../chacha20.js';
 import { invMod, mulMod } from '../modular.js';
 import { rootOfUnity } from '../primes.js';
-import { CheckedRing, checkRingOptions, type Kernels } from './checked-ring.js';
+import { CheckedRing, type Kernels } from './checked-ring.js';
+import { checkRingOptions } from './limits.js';
 import { RowMemory } from './row-memory.js';
 
 /** The oracle: plain loops, one modular operation at a time. Slow, portable, and what the other backends are tested against. */

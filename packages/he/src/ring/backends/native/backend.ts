@@ -1,8 +1,9 @@
 import { SottoError } from '@sotto/base';
 import type { Backend, Ring, RingOptions } from '../../backend.js';
-import { CheckedRing, checkRingOptions } from '../checked-ring.js';
+import { CheckedRing } from '../checked-ring.js';
 import type { Machine } from '../compiled/functions.js';
 import { CompiledKernels } from '../compiled/kernels.js';
+import { checkRingOptions } from '../limits.js';
 import { loadNativeLibrary, type NativeIsa, type NativeLibrary } from './library.js';
 
 export interface NativeOptions {

@@ -1,8 +1,9 @@
 import { SottoError } from '@sotto/base';
 import type { Backend, Ring, RingOptions } from '../../backend.js';
-import { CheckedRing, checkRingOptions } from '../checked-ring.js';
+import { CheckedRing } from '../checked-ring.js';
 import { ABI, type Functions, type Machine, signatures } from '../compiled/functions.js';
 import { CompiledKernels } from '../compiled/kernels.js';
+import { checkRingOptions } from '../limits.js';
 import { wasmBase64 as singleBase64 } from './module.js';
 import { wasmBase64 as threadedBase64 } from './threaded-module.js';
 import { startWorkers, usefulThreads, workersAvailable } from './threads.js';
