@@ -1,5 +1,4 @@
 // The upload of a key set through connections that break and a server that is killed: it continues where it stopped.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import {
   existsSync,
@@ -14,12 +13,11 @@ import {
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Connection, KeySets, keySetIdOf, uploadKeySet } from '@sotto/client';
 import { PART_BYTES } from '@sotto/protocol';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { KillableServer } from './fixtures/killable-server.js';
 
-const main = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url));
 const token = randomBytes(32).toString('hex');
 const sizes = [3 * PART_BYTES + 12_345, 1_000_003, PART_BYTES, 2 * PART_BYTES + 1, PART_BYTES - 1];
 const total = sizes.reduce((sum, size) => sum + size, 0);
@@ -35,34 +33,6 @@ const request = {
 const id = keySetIdOf('78'.repeat(16), request);
 
 const BREAKS = 5;
-
-/** A server process on a fixed port, so that it is found again after it was killed. */
-class KillableServer {
-  #child: ChildProcess | undefined;
-  constructor(
-    readonly folder: string,
-    public port = 0,
-  ) {}
-
-  async start(): Promise<void> {
-    const args = [main, 'serve', '--json', '--quiet', '--port', String(this.port), '--keys', this.folder];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#child = child;
-    const line = await new Promise<string>((resolve, reject) => {
-      child.stdout!.once('data', (data) => resolve(String(data)));
-      child.once('exit', () => reject(new Error('the server did not start')));
-    });
-    this.port = Number(new URL(JSON.parse(line).url).port);
-  }
-
-  async kill(): Promise<void> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await exited;
-  }
-}
 
 /** Passes bytes on to the server and counts them; calls `onByte` when the next chosen byte goes by. */
 class BreakingProxy {

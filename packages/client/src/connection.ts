@@ -22,6 +22,8 @@ export interface Traffic {
 export interface ConnectionOptions {
   /** Replaces the platform's fetch, e.g. to add a proxy or to record traffic. */
   readonly fetch?: typeof globalThis.fetch;
+  /** How long a running job waits for a server that does not answer, e.g. one that restarts. Default two minutes. */
+  readonly reconnectMs?: number;
 }
 
 type Body = { readonly json: unknown } | { readonly binary: Uint8Array };
@@ -34,6 +36,8 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** The call may be made again after a lost connection. */
   readonly repeatable?: boolean;
+  /** The call belongs to a job that outlives a restart of the server: it is made again until the patience for that ends. */
+  readonly patient?: boolean;
 }
 
 const RETRY_DELAYS_MS = [200, 1000, 3000];
@@ -47,11 +51,13 @@ export class Connection {
   readonly traffic: Traffic = { upBytes: 0, downBytes: 0 };
   readonly #base: string;
   readonly #fetch: typeof globalThis.fetch;
+  readonly #reconnectMs: number;
   #token: string | undefined;
 
   constructor(url: string, options: ConnectionOptions = {}) {
     this.#base = url.replace(/\/+$/, '');
     this.#fetch = options.fetch ?? globalThis.fetch;
+    this.#reconnectMs = options.reconnectMs ?? 120_000;
   }
 
   /** From now on every call carries this session token. */
@@ -103,6 +109,7 @@ export class Connection {
         headers: { 'last-event-id': lastId },
         signal,
         repeatable: true,
+        patient: true,
       });
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new StreamEventParser();
@@ -150,6 +157,7 @@ export class Connection {
 
   async #call(call: Call): Promise<Response> {
     let limited = 0;
+    let lostMs: number | undefined;
     for (let attempt = 0; ; attempt++) {
       call.signal?.throwIfAborted();
       try {
@@ -159,6 +167,14 @@ export class Connection {
           await pause(RATE_PAUSE_MS);
           attempt--;
           continue;
+        }
+        const stopping = SottoError.is(error) && error.code === 'SERVER_STOPPING';
+        if (call.patient && !call.signal?.aborted && (stopping || !SottoError.is(error))) {
+          lostMs ??= performance.now();
+          if (performance.now() - lostMs < this.#reconnectMs) {
+            await pause(RETRY_DELAYS_MS[Math.min(attempt, RETRY_DELAYS_MS.length - 1)]!);
+            continue;
+          }
         }
         const again = call.repeatable && !SottoError.is(error) && attempt < RETRY_DELAYS_MS.length;
         if (call.signal?.aborted || SottoError.is(error)) throw error;

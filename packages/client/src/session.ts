@@ -396,6 +396,7 @@ export class Session {
       body: frameBody('block', position, payload),
       signal,
       repeatable: true,
+      patient: true,
     });
     const stop = () => {
       // The question is given up: so that the server does not compute on for nobody.
@@ -412,6 +413,7 @@ export class Session {
       path: `/v1/jobs/${jobId}/result`,
       signal,
       repeatable: true,
+      patient: true,
     });
     const rows = decodeRows(result);
     if (rows.position !== position || rows.rows !== tokens.length) {
@@ -431,7 +433,10 @@ export class Session {
         const { remainingMs, ...rest } = event.progress;
         onProgress?.(remainingMs === undefined ? rest : { ...rest, remainingMs });
       } else if (event.type === 'refresh') {
-        await this.#answerRefresh(jobId, event.refreshId, signal);
+        await this.#answerRefresh(jobId, event.refreshId, signal).catch((error) => {
+          // A server that was restarted meanwhile asks again, under another number.
+          if (!SottoError.is(error) || error.code !== 'REFRESH_UNKNOWN') throw error;
+        });
       } else if (event.type === 'failed') {
         throw errorFromBody({ error: event.error });
       }
@@ -451,6 +456,7 @@ export class Session {
       path,
       signal,
       repeatable: true,
+      patient: true,
     });
     await this.#connection.empty({
       method: 'PUT',
@@ -458,6 +464,7 @@ export class Session {
       body: frameBody('refreshReply', refreshId, this.#private.refresh(asked)),
       signal,
       repeatable: true,
+      patient: true,
     });
   }
 }

@@ -33,9 +33,22 @@ export interface TransformerOptions<C extends object> {
   readonly trace?: (event: { layer: number; name: string; level: number; value: C }) => void;
 }
 
-export interface ForwardOptions {
+/** What is known after a layer: enough to continue from there, on another day if need be. */
+export interface LayerState<C> {
+  readonly index: number;
+  /** The residual stream that leaves the layer. */
+  readonly stream: C;
+  /** The layer's cache with the block appended. */
+  readonly cache: CachedLayer<C>;
+}
+
+export interface ForwardOptions<C = unknown> {
   readonly progress?: ProgressListener;
   readonly signal?: AbortSignal;
+  /** Called after every layer; the pass waits for it. The values are the pass's own and are not to be kept. */
+  readonly onLayer?: (state: LayerState<C>) => Promise<void>;
+  /** Continues a pass whose first layers are known: their caches, and the stream that left the last of them. Taken over. */
+  readonly resume?: { readonly layers: readonly CachedLayer<C>[]; readonly stream: C };
 }
 
 /** Steps that {@link EncryptedTransformer.forward} reports for each layer, refreshes aside, and for each further page of scores. */
@@ -124,7 +137,7 @@ export class EncryptedTransformer<C extends object> {
    * @returns the residual stream after the last layer, for the client's `finishLogits`. `input` is not freed.
    * @throws SottoError `PLAN_WINDOW_EXCEEDED`, `ENGINE_ABORTED`, `ENGINE_BLOCK_ROWS`.
    */
-  async forward(talk: Conversation<C>, input: C, rows: number, options: ForwardOptions = {}): Promise<C> {
+  async forward(talk: Conversation<C>, input: C, rows: number, options: ForwardOptions<C> = {}): Promise<C> {
     const { model, plan, evaluator, refresher, calibration, trace } = this.#options;
     const { layout } = plan;
     if (!Number.isInteger(rows) || rows < 1 || rows > layout.blockRows) {
@@ -158,10 +171,12 @@ export class EncryptedTransformer<C extends object> {
     const steps = STEPS_PER_LAYER + (pages - 1) * STEPS_PER_PAGE + pageRefreshes(plan, pages);
     const total = steps * layerCount + plan.refreshes;
     const meter = new ProgressMeter('forward', total, 'operations', options.progress);
-    const layers: CachedLayer<C>[] = [];
-    let x = evaluator.copyNew(input);
+    const { resume } = options;
+    const layers: CachedLayer<C>[] = [...(resume?.layers ?? [])];
+    let x = resume?.stream ?? evaluator.copyNew(input);
+    if (resume) meter.advance(Math.round((total * layers.length) / layerCount), 'continued');
     try {
-      for (let index = 0; index < layerCount; index++) {
+      for (let index = layers.length; index < layerCount; index++) {
         const see = (name: string, value: C): void => {
           this.#checkSignal(options.signal);
           meter.advance(1, `layer ${index + 1}/${layerCount} ${name}`);
@@ -202,6 +217,7 @@ export class EncryptedTransformer<C extends object> {
         evaluator.release(x);
         x = result.x;
         layers.push(result.cache);
+        await options.onLayer?.({ index, stream: x, cache: result.cache });
       }
     } catch (error) {
       evaluator.release(x);

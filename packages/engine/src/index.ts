@@ -32,9 +32,17 @@ export {
   type Conversation,
   EncryptedTransformer,
   type ForwardOptions,
+  type LayerState,
   type TransformerOptions,
 } from './execute.js';
-export { EncryptedKvCache } from './kv-cache.js';
+export {
+  type CachedLayer,
+  type CacheLayer,
+  type CachePlace,
+  EncryptedKvCache,
+  layerParts,
+  partsOf,
+} from './kv-cache.js';
 export { type Layout, type LayoutOptions, makeLayout } from './layout.js';
 export {
   type ClientPlan,

@@ -48,6 +48,12 @@ export interface LastBlock {
   readonly firstColumn: number;
 }
 
+/** Which positions a cache holds. */
+export interface CachePlace {
+  readonly columns: readonly number[];
+  readonly last: LastBlock | null;
+}
+
 /** The encrypted KV cache of one conversation: all private positions so far. */
 export class EncryptedKvCache<C> {
   readonly #ev: Evaluator<C>;
@@ -110,6 +116,19 @@ export class EncryptedKvCache<C> {
     for (let row = 0; row < block.rows; row++) this.#columns.push(block.start + row);
     this.#last = block;
     this.#dropped = 0;
+  }
+
+  /** What {@link restore} needs besides the layers. */
+  get place(): CachePlace {
+    return { columns: this.#columns, last: this.#last };
+  }
+
+  /** Takes over what another cache held after a block. */
+  restore(layers: readonly CachedLayer<C>[], { columns, last }: CachePlace): void {
+    this.dispose();
+    this.#layers = [...layers];
+    this.#columns = [...columns];
+    this.#last = last;
   }
 
   /**

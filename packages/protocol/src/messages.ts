@@ -113,7 +113,7 @@ export const jobCreatedSchema = z.object({ jobId: z.string().regex(/^[0-9a-f]{32
 /** GET /v1/jobs/:id. */
 export const jobStatusSchema = z.object({
   jobId: z.string().regex(/^[0-9a-f]{32}$/),
-  state: z.enum(['queued', 'running', 'done', 'failed', 'cancelled']),
+  state: z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled']),
   seconds: z.number(),
 });
 export type JobStatus = z.infer<typeof jobStatusSchema>;

@@ -106,8 +106,8 @@ export function createApp(options: AppOptions): Hono {
     const body = await readJson(c.req.raw, CONTROL_LIMIT_BYTES);
     const request = parseMessage(sessionRequestSchema, body, 'session request');
     requireMode(modes, 'fhe');
-    const session = await sessions.open(request, () => bearerToken(c));
-    return c.json({ protocol: PROTOCOL_VERSION, ...session.info }, 201);
+    const { session, token } = await sessions.open(request, () => bearerToken(c));
+    return c.json({ protocol: PROTOCOL_VERSION, ...session.info, token }, 201);
   });
   app.get('/v1/sessions/:id', (c) => c.json(sessionOf(c).status()));
   app.delete('/v1/sessions/:id', async (c) => {
@@ -145,7 +145,7 @@ export function createApp(options: AppOptions): Hono {
     requireIndex(frame.index, rows.position);
     sessions.requireRunning();
     const jobId = Buffer.from(randomBytes(16)).toString('hex');
-    return c.json({ jobId: session.startBlock(rows, jobId).id }, 202);
+    return c.json({ jobId: (await session.startBlock(rows, jobId)).id }, 202);
   });
 
   app.get('/v1/jobs/:job', (c) => {
@@ -161,8 +161,8 @@ export function createApp(options: AppOptions): Hono {
     const last = Number(c.req.header('last-event-id') ?? 0);
     return jobStream(job, Number.isSafeInteger(last) && last > 0 ? last : 0);
   });
-  app.get('/v1/jobs/:job/result', (c) => {
-    const rows = jobOf(c).job.result();
+  app.get('/v1/jobs/:job/result', async (c) => {
+    const rows = await jobOf(c).job.result();
     return binary('result', rows.position, encodeRows(rows));
   });
   app.get('/v1/jobs/:job/refresh/:refresh', (c) => {

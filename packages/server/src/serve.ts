@@ -8,6 +8,7 @@ import type { StartEngine } from './engine/port.js';
 import { startWorkerEngine } from './engine/worker-engine.js';
 import { KeyStore } from './keys/key-store.js';
 import { type Logger, silentLogger } from './log.js';
+import { Journals } from './state/journal.js';
 import { SessionStore } from './state/session-store.js';
 import type { StartTextModel } from './text/port.js';
 import { TextService } from './text/text-service.js';
@@ -37,6 +38,8 @@ export interface ServeOptions {
   readonly maxJobs?: number;
   /** Folder for key sets that outlive sessions and restarts; keys live in memory only when it is absent. */
   readonly keysFolder?: string;
+  /** Folder for sessions whose keys are stored, so that they and their jobs outlive the server; they do not when it is absent. */
+  readonly stateFolder?: string;
   /** A key set that nobody uses for this long is removed, default 30 days. */
   readonly keysLifetimeMs?: number;
   /** Of all key sets of one owner, default 16 GiB. */
@@ -97,7 +100,7 @@ function requirePrivate(host: string): void {
  * Starts the HTTP server.
  *
  * @throws `SERVER_ADDRESS` when it cannot listen there; `SERVER_PUBLIC` for an address beyond this machine that was not
- *   allowed by name; `KEYS_DISK` when the key folder cannot be used.
+ *   allowed by name; `KEYS_DISK` or `STATE_DISK` when a folder cannot be used.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { model, modelPath, calibrationPath, backend, threads } = options;
@@ -123,8 +126,10 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     idleTimeoutMs: options.idleTimeoutMs ?? 30 * 60_000,
     maxJobs: options.maxJobs ?? options.maxSessions ?? 1,
     keyStore,
+    journals: options.stateFolder === undefined ? null : await Journals.open(options.stateFolder),
     log,
   });
+  await sessions.restore();
   const modes = options.modes ?? ['fhe', 'sanitized'];
   const text = !modes.includes('sanitized')
     ? null

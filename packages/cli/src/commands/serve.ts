@@ -32,9 +32,11 @@ const DAY_MS = 24 * 3600_000;
 
 function keysOf(options: Options) {
   const folder = options.text('keys') ?? join(stateFolder(), 'keys');
+  const state = options.text('state') ?? join(stateFolder(), 'sessions');
   const maxJobs = options.integer('jobs', 1, 64);
   return {
     ...(folder === 'none' ? {} : { keysFolder: folder }),
+    ...(folder === 'none' || state === 'none' ? {} : { stateFolder: state }),
     keysLifetimeMs: options.integer('keys-days', 1, 36_500)! * DAY_MS,
     keysQuotaBytes: options.integer('keys-quota', 1, 100_000_000)! * 1e6,
     ...(maxJobs === undefined ? {} : { maxJobs }),
@@ -67,6 +69,10 @@ export const command: Command = {
     keys: {
       value: 'DIR',
       help: 'Folder for key sets, so that clients send keys once; "none" keeps keys in memory only. In the state folder of the user when absent.',
+    },
+    state: {
+      value: 'DIR',
+      help: 'Folder for sessions with stored keys: their jobs go on after a restart, even a kill; "none" forgets them. In the state folder of the user when absent.',
     },
     'keys-days': { value: 'N', default: '30', help: 'Days after which an unused key set is removed.' },
     'keys-quota': { value: 'MB', default: '16000', help: 'Largest size of the key sets of one client.' },

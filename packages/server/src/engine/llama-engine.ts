@@ -22,8 +22,9 @@ import {
 } from '@sotto/he/rlwe';
 import type { Refresher } from '@sotto/he/scheme';
 import { type LlamaModel, readModelFile } from '@sotto/model';
-import type { Rows } from '@sotto/protocol';
+import { decodeRows, encodeRows, type Rows } from '@sotto/protocol';
 import { openBackend } from './backend.js';
+import { blockName, Checkpoints } from './checkpoints.js';
 import { ClientRefresher } from './client-refresher.js';
 import { coefficientBytes, plainBytes, serverMemoryForecast } from './forecast.js';
 import { availableMemoryBytes, requireMemory } from './memory.js';
@@ -50,17 +51,19 @@ class LlamaEngine implements Engine {
   readonly #setup: SessionSetup;
   readonly #context: RingContext;
   readonly #keys: EvaluationKeySet;
+  readonly #checkpoints: Checkpoints | null;
   #machine: Machine | undefined;
   #publicTokens: readonly number[] | undefined;
   #conversation: Conversation<Ciphertext> | undefined;
   #hooks: BlockHooks | undefined;
 
-  constructor(model: LlamaModel, setup: SessionSetup, context: RingContext) {
+  constructor(model: LlamaModel, setup: SessionSetup, context: RingContext, stateFolder?: string) {
     this.#model = model;
     this.#setup = setup;
     this.#context = context;
     this.#keys = new EvaluationKeySet(context);
     const { parameters, plan, planDigest, keys } = setup;
+    this.#checkpoints = stateFolder === undefined ? null : new Checkpoints(stateFolder, context, planDigest);
     this.description = {
       parametersName: parameters.name,
       parametersDigest: parameters.digest,
@@ -116,25 +119,67 @@ class LlamaEngine implements Engine {
       });
     }
     const { evaluator, transformer, bootstrapper } = this.#start();
-    this.#conversation ??= transformer.conversation(this.#publicTokens ?? []);
+    const publicTokens = this.#publicTokens ?? [];
+    const block = blockName(rows);
+    const known = await this.#checkpoints?.result(block, publicTokens);
+    if (known) return { rows: decodeRows(known), bootstraps: bootstrapper?.count ?? 0 };
+    this.#conversation ??= await this.#open(transformer, publicTokens, rows.position);
+    const resume = await this.#checkpoints?.resume(block);
+    // A disk that fails must not cost the answer: the block then runs on without a net.
+    let diskError: SottoError | undefined;
+    const keep = async (save: (checkpoints: Checkpoints) => Promise<void>): Promise<void> => {
+      if (!this.#checkpoints || diskError) return;
+      try {
+        await save(this.#checkpoints);
+      } catch (error) {
+        if (!SottoError.is(error)) throw error;
+        diskError = error;
+      }
+    };
     const talk = this.#conversation;
     talk.cache.drop(talk.context.length + talk.cache.length - rows.position);
     const phase = rows.rows > 1 ? 'prefill' : 'decode';
     using input = expandCiphertext(this.#context, seeded);
     const out = await transformer.forward(talk, input, rows.rows, {
       progress: (event) => hooks.progress({ ...event, phase }),
+      onLayer: ({ index, cache, stream }) => keep((state) => state.saveLayer(block, index, cache, stream)),
+      ...(resume ? { resume } : {}),
     });
     const low = evaluator.toLevel(out, parameters.bottomLevel);
-    const ciphertext = serializeCiphertext(low);
+    const result: Rows = { ...rows, ciphertexts: [serializeCiphertext(low)] };
     low.release();
     out.release();
-    return { rows: { ...rows, ciphertexts: [ciphertext] }, bootstraps: bootstrapper?.count ?? 0 };
+    const { layerCount } = this.#model.config;
+    const { place } = talk.cache;
+    await keep((state) => state.commit(block, publicTokens, { layerCount, place }, encodeRows(result)));
+    const bootstraps = bootstrapper?.count ?? 0;
+    return { rows: result, bootstraps, ...(diskError ? { notKept: diskError.code } : {}) };
+  }
+
+  /** A conversation at `position`: a new one, or the stored one that goes on there. @throws `STATE_LOST`. */
+  async #open(
+    transformer: EncryptedTransformer<Ciphertext>,
+    publicTokens: readonly number[],
+    position: number,
+  ): Promise<Conversation<Ciphertext>> {
+    const conversation = transformer.conversation(publicTokens);
+    if (!this.#checkpoints) return conversation;
+    const stored = await this.#checkpoints.cache(publicTokens, position);
+    if (stored) conversation.cache.restore(stored.layers, stored.place);
+    else if (position !== publicTokens.length) {
+      throw new SottoError('The stored state of the session is damaged.', {
+        code: 'STATE_LOST',
+        fix: 'Ask again; the keys need not be sent again.',
+      });
+    }
+    return conversation;
   }
 
   async reset(): Promise<void> {
     this.#conversation?.cache.dispose();
     this.#conversation = undefined;
     this.#publicTokens = undefined;
+    await this.#checkpoints?.clear();
   }
 
   async close(): Promise<void> {
@@ -195,5 +240,5 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   requireMemory(serverMemoryForecast(setup).keyMemory + WORKING_BYTES);
   const backend = openBackend(options.backend, options.threads);
   const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
-  return new LlamaEngine(weights, setup, new RingContext(parameters, ring));
+  return new LlamaEngine(weights, setup, new RingContext(parameters, ring), options.stateFolder);
 }

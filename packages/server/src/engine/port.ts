@@ -10,6 +10,11 @@ export interface EngineOptions {
   readonly parameters: ParameterChoice;
   readonly backend: string;
   readonly threads: number;
+  /**
+   * Folder of this session's own for encrypted state: with it a block continues after its last finished layer when it is
+   * run again by another process, and a block that was finished is not computed twice.
+   */
+  readonly stateFolder?: string;
 }
 
 /** What an engine tells about itself once parameters and plan are built. */
@@ -35,6 +40,8 @@ export interface BlockResult {
   readonly rows: Rows;
   /** Bootstraps of this session so far. */
   readonly bootstraps: number;
+  /** Code of the error because of which the encrypted state is not on disk as it was to be. */
+  readonly notKept?: string;
 }
 
 /**

@@ -21,7 +21,7 @@ export function jobStream(job: Job, lastId: number): Response {
           sent = id;
           controller.enqueue(encoder.encode(encodeStreamEvent(id, JSON.stringify(event))));
         }
-        if (job.ended) {
+        if (job.ended || job.suspended) {
           stop();
           controller.close();
         }

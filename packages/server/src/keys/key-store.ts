@@ -3,8 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import type { KeySetInfo, KeySetRequest } from '@sotto/protocol';
+import { makeFolder, onDisk } from '../disk.js';
 import type { Logger } from '../log.js';
-import { makeFolder, onDisk } from './files.js';
 import { StoredKeySet } from './stored-key-set.js';
 
 export interface KeyStoreOptions {
@@ -42,7 +42,7 @@ export class KeyStore {
 
   /** Opens the folder and reads what an earlier run left there. @throws `KEYS_DISK`, `KEYS_DISK_FULL`. */
   static open(options: KeyStoreOptions): Promise<KeyStore> {
-    return onDisk(async () => {
+    return onDisk('keys', async () => {
       const store = new KeyStore(options);
       await makeFolder(options.folder);
       for (const owner of await readdir(options.folder)) {
@@ -57,6 +57,11 @@ export class KeyStore {
       await store.sweep();
       return store;
     });
+  }
+
+  /** The set of an owner that is known already; undefined when it is gone. */
+  find(owner: string, id: string): StoredKeySet | undefined {
+    return this.#sets.get(owner)?.get(id);
   }
 
   get count(): number {
@@ -74,7 +79,9 @@ export class KeyStore {
    * @throws `KEYSET_CONFLICT` when it was made for something else, `KEYS_QUOTA`, `KEY_UNKNOWN` for a list without order.
    */
   create(clientToken: string, id: string, request: KeySetRequest): Promise<KeySetInfo> {
-    const work = this.#creating.then(() => onDisk(() => this.#create(ownerOf(clientToken), id, request)));
+    const work = this.#creating.then(() =>
+      onDisk('keys', () => this.#create(ownerOf(clientToken), id, request)),
+    );
     this.#creating = work.catch(() => {});
     return work;
   }
@@ -163,7 +170,7 @@ export class KeyStore {
 
   async #remove(set: StoredKeySet): Promise<void> {
     this.#sets.get(set.owner)?.delete(set.id);
-    await onDisk(() => set.remove());
+    await onDisk('keys', () => set.remove());
     this.#options.log('key set removed', { keySet: set.id.slice(0, 8) });
   }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SottoError } from '@sotto/base';
-import { isAbsent, openPrivate, syncFolder } from './files.js';
+import { isAbsent, openPrivate, syncFolder } from '../disk.js';
 
 const sizeOf = async (path: string): Promise<number | undefined> => {
   try {

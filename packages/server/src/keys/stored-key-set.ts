@@ -8,7 +8,7 @@ import {
   keySetRequestSchema,
   PART_BYTES,
 } from '@sotto/protocol';
-import { makeFolder, onDisk, readJsonFile, syncFolder, writeDurably } from './files.js';
+import { makeFolder, onDisk, readJsonFile, syncFolder, writeDurably } from '../disk.js';
 import { type Chunks, PartFile } from './part-file.js';
 
 const MANIFEST = 'manifest.json';
@@ -115,7 +115,7 @@ export class StoredKeySet {
    * @throws `KEY_UNKNOWN`, `KEY_SIZE`, `KEY_CONFLICT` when the key is here already with other parts.
    */
   announce(index: number, digests: readonly string[]): Promise<number[]> {
-    return onDisk(async () => {
+    return onDisk('keys', async () => {
       this.#requireKey(index);
       const before = this.#keys.get(index);
       if (before?.join() !== digests.join()) {
@@ -154,7 +154,7 @@ export class StoredKeySet {
 
   /** Appends to a part. @returns the new offset. @throws the errors of {@link PartFile.append}. */
   append(digest: string, offset: number, chunks: Chunks): Promise<number> {
-    return onDisk(async () => {
+    return onDisk('keys', async () => {
       const at = await this.part(digest).append(offset, chunks);
       for (const [index, digests] of this.#keys) if (digests.includes(digest)) await this.#count(index);
       return at;
@@ -163,7 +163,7 @@ export class StoredKeySet {
 
   /** One key, every part checked against its digest. @throws `KEYS_DAMAGED`, `KEYSET_INCOMPLETE`. */
   readKey(index: number): Promise<Uint8Array> {
-    return onDisk(async () => {
+    return onDisk('keys', async () => {
       const { sizeBytes } = this.#requireKey(index);
       const digests = this.#keys.get(index);
       if (!digests) throw incomplete(1);

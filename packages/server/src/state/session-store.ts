@@ -1,12 +1,14 @@
 import { randomBytes, SottoError } from '@sotto/base';
 import type { KeyEntry, SessionRequest } from '@sotto/protocol';
+import { DeferredEngine } from '../engine/deferred-engine.js';
 import type { EngineOptions, StartEngine } from '../engine/port.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
 import type { Logger } from '../log.js';
 import type { Job } from './job.js';
 import { JobQueue } from './job-queue.js';
-import { Session } from './session.js';
+import type { Journals, SessionRecord } from './journal.js';
+import { Session, tokenDigestOf } from './session.js';
 
 export interface SessionStoreOptions {
   readonly startEngine: StartEngine;
@@ -21,6 +23,8 @@ export interface SessionStoreOptions {
   readonly maxJobs: number;
   /** Key sets that sessions may name; null when keys live in memory only. */
   readonly keyStore: KeyStore | null;
+  /** Sessions with stored keys outlive the server when they have journals. */
+  readonly journals: Journals | null;
   readonly log: Logger;
 }
 
@@ -42,6 +46,36 @@ export class SessionStore {
     this.#reaper.unref();
   }
 
+  /** Takes up the sessions that an earlier run of the server left. @throws `STATE_DISK`. */
+  async restore(): Promise<void> {
+    const { journals, log } = this.#options;
+    for (const record of (await journals?.read()) ?? []) {
+      const keySet = this.#options.keyStore?.find(record.owner, record.keySet);
+      if (record.modelDigest !== this.#options.modelDigest || !keySet?.complete) {
+        log('session not restored', { session: record.id.slice(0, 8), keys: keySet?.complete ?? false });
+        await journals!.of(record.id).remove();
+        continue;
+      }
+      this.#sessions.set(record.id, this.#restored(record, keySet));
+      log('session restored', { session: record.id.slice(0, 8) });
+    }
+  }
+
+  #restored(record: SessionRecord, keySet: StoredKeySet): Session {
+    const { id, modelDigest, refresh, parameters, owner } = record;
+    const journal = this.#options.journals!.of(id);
+    const start = () =>
+      this.#options.startEngine({
+        ...this.#options.engine,
+        ...{ refresh, parameters, stateFolder: journal.engineFolder },
+      });
+    const tokenDigest = Buffer.from(record.tokenDigest, 'hex');
+    const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };
+    const engine = new DeferredEngine(record.description, start);
+    const { queue } = this;
+    return Session.restore({ identity, engine, queue, log: this.#options.log, journal }, record, keySet);
+  }
+
   get size(): number {
     return this.#sessions.size;
   }
@@ -51,7 +85,10 @@ export class SessionStore {
    * @throws `MODEL_MISMATCH`, `PARAMETERS_INSECURE`, `SERVER_BUSY`, `SERVER_STOPPING`, `KEYS_DISABLED`, `KEYSET_UNKNOWN`,
    *   `KEYSET_INCOMPLETE`, `KEYSET_CONFLICT` and the engine's errors.
    */
-  async open(request: SessionRequest, clientToken: () => string): Promise<Session> {
+  async open(
+    request: SessionRequest,
+    clientToken: () => string,
+  ): Promise<{ session: Session; token: string }> {
     const { modelDigest, maxSessions, allowInsecure, log } = this.#options;
     this.requireRunning();
     if (request.modelDigest !== modelDigest) {
@@ -68,7 +105,8 @@ export class SessionStore {
         fix: 'Use the secure parameters, or start the server with --allow-insecure for tests.',
       });
     }
-    if (this.#sessions.size + this.#starting >= maxSessions) {
+    const held = [...this.#sessions.values()].filter((session) => session.inMemory).length;
+    if (held + this.#starting >= maxSessions) {
       throw new SottoError('The server has as many sessions as it can hold.', {
         code: 'SERVER_BUSY',
         facts: { sessions: maxSessions },
@@ -80,10 +118,19 @@ export class SessionStore {
     this.#starting++;
     try {
       const { refresh, parameters } = request;
-      const engine = await this.#options.startEngine({ ...this.#options.engine, refresh, parameters });
       const id = hex(16);
+      const token = hex(32);
+      const journal = keySet ? this.#options.journals?.of(id) : undefined;
+      const engine = await this.#options.startEngine({
+        ...this.#options.engine,
+        ...{ refresh, parameters },
+        ...(journal ? { stateFolder: journal.engineFolder } : {}),
+      });
       const owner = keySet?.owner ?? id;
-      const session = new Session({ id, token: hex(32), modelDigest, refresh, owner }, engine, this.queue);
+      const tokenDigest = tokenDigestOf(token);
+      const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };
+      const { queue } = this;
+      const session = new Session({ identity, engine, queue, log, ...(journal ? { journal } : {}) });
       if (this.#stopping || (keySet && !fits(keySet, session.info))) {
         await session.close();
         this.requireRunning();
@@ -92,14 +139,21 @@ export class SessionStore {
           fix: 'Send keys for the model of this server.',
         });
       }
-      if (keySet) session.useKeySet(keySet);
+      if (keySet) {
+        try {
+          await session.useKeySet(keySet);
+        } catch (error) {
+          await session.close();
+          throw error;
+        }
+      }
       this.#sessions.set(session.id, session);
       log('session opened', {
         session: session.id.slice(0, 8),
         refresh,
         parameters: session.info.parametersName,
       });
-      return session;
+      return { session, token };
     } finally {
       this.#starting--;
     }
@@ -143,7 +197,7 @@ export class SessionStore {
     });
   }
 
-  /** Takes no new work, gives running blocks `graceMs` to end, then cancels them. */
+  /** Takes no new work, gives running blocks `graceMs` to end, then suspends those that can go on later and cancels the others. */
   async closeAll(graceMs = 0): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#reaper);
@@ -151,7 +205,11 @@ export class SessionStore {
     while (performance.now() < endMs && [...this.#sessions.values()].some((session) => session.working)) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    await Promise.all([...this.#sessions.values()].map((session) => this.close(session)));
+    const end = async (session: Session) => {
+      if (!(await session.suspend())) await this.close(session);
+    };
+    await Promise.all([...this.#sessions.values()].map(end));
+    this.#sessions.clear();
   }
 
   #keySet(clientToken: string, id: string): StoredKeySet {

@@ -2,29 +2,53 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { SottoError } from '@sotto/base';
 import {
   checksum32,
+  decodeRows,
+  encodeRows,
+  errorBodyOf,
+  type JobEvent,
+  type ParameterChoice,
   type RefreshMode,
   type Rows,
   type SessionInfo,
   type SessionStatus,
 } from '@sotto/protocol';
-import type { Engine } from '../engine/port.js';
+import type { BlockHooks, Engine } from '../engine/port.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
-import { Job } from './job.js';
+import type { Logger } from '../log.js';
+import { Job, type RefreshMemory } from './job.js';
 import type { JobQueue } from './job-queue.js';
+import type { JobRecord, SessionJournal, SessionRecord } from './journal.js';
 
 /** Results are kept for this many jobs, so that a lost answer can be fetched again. */
 const JOBS_KEPT = 8;
 
+const clearHooks: BlockHooks = {
+  progress: () => {},
+  refresh: () => Promise.reject(new Error('the public part is computed in clear')),
+};
+
 export interface SessionIdentity {
   readonly id: string;
-  readonly token: string;
+  /** SHA-256 of the session's token. */
+  readonly tokenDigest: Buffer;
   readonly modelDigest: string;
   readonly refresh: RefreshMode;
+  readonly parameters: ParameterChoice;
   /** Whose turn its jobs take. */
   readonly owner: string;
 }
 
-const digestOf = (text: string) => createHash('sha256').update(text).digest();
+export interface SessionParts {
+  readonly identity: SessionIdentity;
+  readonly engine: Engine;
+  readonly queue: JobQueue;
+  readonly log: Logger;
+  /** For a session that outlives the server: one whose keys are stored. */
+  readonly journal?: SessionJournal;
+}
+
+/** What is kept of a token. */
+export const tokenDigestOf = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /** Keys, public part, encrypted rows and jobs of one client. */
 export class Session {
@@ -44,39 +68,78 @@ export class Session {
   #ciphertextBytes = 0;
   #messages = 0;
   #bootstraps = 0;
+  /** Of earlier runs of the server: an engine counts from its own start. */
+  #bootstrapsBefore = 0;
   #clientRefreshes = 0;
   #current: Job | undefined;
   #lastUseMs = performance.now();
   readonly #queue: JobQueue;
+  readonly #log: Logger;
+  readonly #journal: SessionJournal | undefined;
+  /** What the journal says of each job. */
+  readonly #records = new Map<string, JobRecord>();
+  /** False for a restored session that nothing has used yet: its engine has not started. */
+  #awake = true;
   #keySet: StoredKeySet | undefined;
+  #keysReady: Promise<void> | undefined;
   #loadError: unknown;
   #closed = false;
 
-  constructor(identity: SessionIdentity, engine: Engine, queue: JobQueue) {
+  constructor({ identity, engine, queue, log, journal }: SessionParts) {
     this.#identity = identity;
     this.#engine = engine;
     this.#queue = queue;
+    this.#log = log;
+    this.#journal = journal;
+  }
+
+  /**
+   * A session of an earlier run of the server. Its unfinished job goes on by itself once the keys are in memory.
+   *
+   * @param keySet holds its keys.
+   */
+  static restore(parts: SessionParts, record: SessionRecord, keySet: StoredKeySet): Session {
+    const session = new Session(parts);
+    session.#keySet = keySet;
+    keySet.users++;
+    session.#publicTokens = record.publicTokens ?? undefined;
+    session.#positions = record.positions;
+    session.#lastBlock = record.lastBlock ?? undefined;
+    session.#droppedRows = record.droppedRows;
+    session.#privateRows = record.privateRows;
+    session.#ciphertextBytes = record.ciphertextBytes;
+    session.#messages = record.messages;
+    session.#bootstrapsBefore = record.bootstraps;
+    session.#clientRefreshes = record.clientRefreshes;
+    session.#awake = false;
+    for (const job of record.jobs) session.#restoreJob(job);
+    return session;
   }
 
   get id(): string {
     return this.#identity.id;
   }
 
+  /** False for a session of an earlier run of the server that nothing has used yet. */
+  get inMemory(): boolean {
+    return this.#awake || this.working;
+  }
+
   get idleMs(): number {
     return this.#current && !this.#current.ended ? 0 : performance.now() - this.#lastUseMs;
   }
 
-  get info(): Omit<SessionInfo, 'protocol'> {
-    const { id, token, modelDigest, refresh } = this.#identity;
+  get info(): Omit<SessionInfo, 'protocol' | 'token'> {
+    const { id, modelDigest, refresh } = this.#identity;
     const description = this.#engine.description;
-    return { sessionId: id, token, modelDigest, refresh, ...description, keys: [...description.keys] };
+    return { sessionId: id, modelDigest, refresh, ...description, keys: [...description.keys] };
   }
 
   /** Compares in constant time and counts the message. */
   authorises(token: string): boolean {
     this.#messages++;
     this.#lastUseMs = performance.now();
-    return timingSafeEqual(digestOf(token), digestOf(this.#identity.token));
+    return timingSafeEqual(tokenDigestOf(token), this.#identity.tokenDigest);
   }
 
   /** Exact size of a key. @throws `KEY_UNKNOWN`. */
@@ -117,16 +180,36 @@ export class Session {
   }
 
   /** Begins to load every key of a stored set; {@link keysLoaded} tells how far it is. */
-  useKeySet(set: StoredKeySet): void {
+  async useKeySet(set: StoredKeySet): Promise<void> {
     this.#keySet = set;
     set.users++;
-    void this.#loadKeySet(set).catch((error) => {
+    await this.#save();
+    this.#startLoading(set);
+  }
+
+  #startLoading(set: StoredKeySet): Promise<void> {
+    this.#keysReady ??= this.#loadKeySet(set).catch((error) => {
       this.#loadError = error;
     });
+    return this.#keysReady;
+  }
+
+  /** Brings a restored session back into memory: keys, then the public part. @throws the errors of both. */
+  async #wake(): Promise<void> {
+    if (this.#awake) return;
+    await this.#startLoading(this.#keySet!);
+    if (this.#loadError !== undefined) throw this.#loadError;
+    if (this.#awake) return;
+    this.#awake = true;
+    if (this.#publicTokens) {
+      this.#publicLoading = this.#engine.loadPublic(this.#publicTokens, clearHooks);
+      await this.#publicLoading;
+    }
   }
 
   /** Keys that are in memory. @throws what stopped the loading of a key set, e.g. `KEYS_DAMAGED`. */
   keysLoaded(): { loaded: number; total: number } {
+    if (this.#keySet) void this.#startLoading(this.#keySet);
     if (this.#loadError !== undefined) throw this.#loadError;
     return { loaded: this.#keys.size, total: this.#engine.description.keys.length };
   }
@@ -171,11 +254,9 @@ export class Session {
       return this.#publicLoading;
     }
     this.#requireRoom('public', 0, tokens.length);
+    await this.#wake();
     this.#publicTokens = tokens;
-    this.#publicLoading = this.#engine.loadPublic(tokens, {
-      progress: () => {},
-      refresh: () => Promise.reject(new Error('the public part is computed in clear')),
-    });
+    this.#publicLoading = this.#engine.loadPublic(tokens, clearHooks);
     try {
       await this.#publicLoading;
     } catch (error) {
@@ -183,16 +264,21 @@ export class Session {
       throw error;
     }
     this.#positions = tokens.length;
+    await this.#save();
   }
 
   /**
    * Starts a block. The block that was sent last, sent again, gives the same job unless that one failed. A block that begins
-   * within the last one drops the rows of that from there on: drafted tokens that were not accepted.
+   * within the last one drops the rows of that from there on: drafted tokens that were not accepted. When this returns the block
+   * is on disk, if the session has a journal.
    *
-   * @throws `KEYS_MISSING`, `PUBLIC_MISSING`, `JOB_RUNNING`, `BLOCK_OUT_OF_ORDER`, `BLOCK_TOO_LONG`, `PROMPT_TOO_LONG`.
+   * @throws `KEYS_MISSING`, `PUBLIC_MISSING`, `JOB_RUNNING`, `BLOCK_OUT_OF_ORDER`, `BLOCK_TOO_LONG`, `PROMPT_TOO_LONG`,
+   * `STATE_DISK_FULL`, `STATE_DISK`.
    */
-  startBlock(rows: Rows, jobId: string): Job {
+  async startBlock(rows: Rows, jobId: string): Promise<Job> {
     const fingerprint = [rows.position, rows.rows, ...rows.ciphertexts.map((c) => checksum32(c))].join(':');
+    if (this.#current?.fingerprint === fingerprint && !this.#current.failed) return this.#current;
+    await this.#wake();
     if (this.#current?.fingerprint === fingerprint && !this.#current.failed) return this.#current;
     if (this.#keysMissing > 0) {
       throw new SottoError('Keys are missing.', {
@@ -233,40 +319,176 @@ export class Session {
       throw error;
     }
     this.#droppedRows += positions - rows.position;
-    const job = new Job(jobId, this.id, fingerprint);
+    const job = new Job({ id: jobId, sessionId: this.id, fingerprint, memory: this.#memoryOf(jobId) });
     this.#current = job;
     this.#jobs.set(job.id, job);
     for (const old of [...this.#jobs.keys()].slice(0, -JOBS_KEPT)) this.#jobs.delete(old);
     this.#ciphertextBytes += rows.ciphertexts.reduce((sum, c) => sum + c.length, 0);
     this.#privateRows += rows.rows;
-    const { owner } = this.#identity;
-    void job.follow(
+    if (this.#journal) {
+      try {
+        await this.#journal.put(jobId, 'block', encodeRows(rows));
+        await this.#record(job, rows, { state: 'running', seconds: 0 });
+      } catch (error) {
+        this.#jobs.delete(jobId);
+        this.#records.delete(jobId);
+        this.#current = undefined;
+        throw error;
+      }
+    }
+    void this.#follow(job, rows, async () => {});
+    return job;
+  }
+
+  /** Runs a job to its end. @param ready is awaited when the job leaves the queue. */
+  #follow(job: Job, rows: Rows, ready: () => Promise<void>): Promise<void> {
+    const done = job.follow(
       (start) =>
-        this.#queue.run(owner, job.signal, async () => {
+        this.#queue.run(this.#identity.owner, job.signal, async () => {
+          await ready();
           start();
           return await this.#engine.run(rows, job);
         }),
-      ({ bootstraps }) => {
+      async ({ bootstraps, rows: result, notKept }) => {
+        if (notKept !== undefined) this.#log('state not kept', { job: job.id.slice(0, 8), code: notKept });
         this.#positions += rows.rows;
         this.#lastBlock = { position: rows.position, rows: rows.rows };
         this.#bootstraps = bootstraps;
         this.#clientRefreshes += job.refreshCount;
-        return this.status();
+        const status = this.status();
+        await this.#survive(async () => {
+          await this.#journal?.put(job.id, 'result', encodeRows(result));
+          await this.#record(job, rows, { state: 'done', seconds: job.seconds, status });
+        });
+        return status;
       },
     );
-    return job;
+    return done.then(async () => {
+      const { state } = job;
+      if (state === 'failed' || state === 'cancelled') {
+        const end = job.eventsAfter(0).at(-1)!.event;
+        const error = end.type === 'failed' ? { error: end.error } : {};
+        await this.#survive(() => this.#record(job, rows, { state, seconds: job.seconds, ...error }));
+      }
+    });
+  }
+
+  /** A disk that fails must not cost an answer that is there. */
+  async #survive(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#log('state not kept', { code: SottoError.is(error) ? error.code : 'INTERNAL' });
+    }
+  }
+
+  #memoryOf(jobId: string): RefreshMemory | undefined {
+    const journal = this.#journal;
+    if (!journal) return undefined;
+    return {
+      get: (digest) => journal.get(jobId, `refresh-${digest}`),
+      put: (digest, reply) => this.#survive(() => journal.put(jobId, `refresh-${digest}`, reply)),
+    };
+  }
+
+  /** Writes what is known of a job, and forgets files that no job needs any more. */
+  async #record(
+    job: Job,
+    rows: Rows,
+    now: Pick<JobRecord, 'state' | 'seconds' | 'status' | 'error'>,
+  ): Promise<void> {
+    if (!this.#journal || this.#closed) return;
+    const { id, fingerprint, resumed } = job;
+    const { position } = rows;
+    this.#records.set(id, { id, fingerprint, position, rows: rows.rows, resumed, ...now });
+    for (const known of this.#records.keys()) if (!this.#jobs.has(known)) this.#records.delete(known);
+    await this.#save();
+    if (now.state === 'running') return;
+    await this.#journal.forget((jobId, kind) => kind === 'result' && this.#records.has(jobId));
+  }
+
+  async #save(): Promise<void> {
+    if (!this.#journal || this.#closed) return;
+    const { tokenDigest, ...identity } = this.#identity;
+    const description = this.#engine.description;
+    await this.#journal.save({
+      version: 1,
+      ...identity,
+      tokenDigest: tokenDigest.toString('hex'),
+      keySet: this.#keySet!.id,
+      description: { ...description, keys: [...description.keys] },
+      publicTokens: this.#publicTokens ? [...this.#publicTokens] : null,
+      positions: this.#positions,
+      lastBlock: this.#lastBlock ?? null,
+      droppedRows: this.#droppedRows,
+      bootstraps: this.#bootstrapsBefore + this.#bootstraps,
+      clientRefreshes: this.#clientRefreshes,
+      privateRows: this.#privateRows,
+      ciphertextBytes: this.#ciphertextBytes,
+      messages: this.#messages,
+      jobs: [...this.#records.values()],
+    });
+  }
+
+  #restoreJob(record: JobRecord): void {
+    const { id, fingerprint, seconds, status, error } = record;
+    const options = { id, sessionId: this.id, fingerprint, resumed: record.resumed + 1 };
+    this.#records.set(id, { ...record, resumed: options.resumed });
+    const file = async (kind: string): Promise<Rows> => {
+      const bytes = await this.#journal!.get(id, kind);
+      if (bytes) return decodeRows(bytes);
+      throw new SottoError('The stored state of the session is damaged.', {
+        code: 'STATE_LOST',
+        fix: 'Ask again; the keys need not be sent again.',
+      });
+    };
+    if (record.state === 'running') {
+      const job = new Job({ ...options, memory: this.#memoryOf(id) });
+      this.#jobs.set(id, job);
+      this.#current = job;
+      void this.#continue(job, () => file('block'));
+      return;
+    }
+    const event: JobEvent =
+      record.state === 'done' && status
+        ? { type: 'done', seconds, status }
+        : { type: 'failed', error: error ?? errorBodyOf(undefined).error };
+    const end = { seconds, event, cancelled: record.state === 'cancelled' };
+    this.#current = Job.ended(options, end, () => file('result'));
+    this.#jobs.set(id, this.#current);
+  }
+
+  async #continue(job: Job, block: () => Promise<Rows>): Promise<void> {
+    const { position, rows } = this.#records.get(job.id)!;
+    const place: Rows = { position, rows, ciphertexts: [] };
+    let found: Rows;
+    try {
+      found = await block();
+    } catch (error) {
+      await job.follow(
+        () => Promise.reject(error),
+        () => this.status(),
+      );
+      const { state, seconds } = { state: 'failed' as const, seconds: job.seconds };
+      await this.#survive(() => this.#record(job, place, { state, seconds, ...errorBodyOf(error) }));
+      return;
+    }
+    this.#log('job continues', { job: job.id.slice(0, 8), run: job.resumed + 1 });
+    await this.#follow(job, found, () => this.#wake());
   }
 
   /** Forgets public part and rows, so that another question can be asked with the same keys. @throws `JOB_RUNNING`. */
   async reset(): Promise<void> {
     this.#requireQuiet();
     await this.#publicLoading;
-    await this.#engine.reset();
     this.#publicTokens = undefined;
     this.#publicLoading = undefined;
     this.#positions = 0;
     this.#lastBlock = undefined;
     this.#current = undefined;
+    // Forgotten here first: what the engine then still has on disk belongs to no public part.
+    await this.#save();
+    if (this.#awake) await this.#engine.reset();
   }
 
   job(jobId: string): Job | undefined {
@@ -281,7 +503,7 @@ export class Session {
     return {
       keysMissing: this.#keysMissing,
       positions: this.#positions,
-      bootstraps: this.#bootstraps,
+      bootstraps: this.#bootstrapsBefore + this.#bootstraps,
       clientRefreshes: this.#clientRefreshes,
       serverSaw: {
         publicTokens: this.#publicTokens?.length ?? 0,
@@ -302,8 +524,23 @@ export class Session {
 
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.#closed = true;
     this.#current?.cancel();
+    await this.#end();
+    await this.#survive(async () => this.#journal?.remove());
+  }
+
+  /** Ends without forgetting: a restarted server goes on. @returns false when the session has no journal. */
+  async suspend(): Promise<boolean> {
+    if (!this.#journal) return false;
+    this.#current?.suspend();
+    this.#current?.cancel();
+    await this.#end();
+    return true;
+  }
+
+  async #end(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     try {
       await this.#engine.close();
     } finally {

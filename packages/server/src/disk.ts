@@ -11,15 +11,33 @@ const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?
 /** True for the error of a file that is not there. */
 export const isAbsent = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 
+/** What lies on disk: it gives errors their family and their advice. */
+export type Stored = 'keys' | 'state';
+
+const advice: Record<Stored, { name: string; full: string; folder: string }> = {
+  keys: {
+    name: 'key store',
+    full: 'Remove key sets with `sotto keys rm`, or give the server more room; the upload continues where it stopped.',
+    folder: '--keys',
+  },
+  state: {
+    name: 'session store',
+    full: 'Give the server more room and ask again; the keys need not be sent again.',
+    folder: '--state',
+  },
+};
+
 /** What a failed file operation means to a caller: the path stays out, it names a machine. */
-export function diskError(error: unknown): unknown {
+export function diskError(stored: Stored, error: unknown): unknown {
   if (SottoError.is(error)) return error;
   const reason = codeOf(error);
+  const { name, full, folder } = advice[stored];
+  const family = stored.toUpperCase();
   if (reason === 'ENOSPC' || reason === 'EDQUOT') {
-    return new SottoError('The disk of the key store is full.', {
-      code: 'KEYS_DISK_FULL',
+    return new SottoError(`The disk of the ${name} is full.`, {
+      code: `${family}_DISK_FULL`,
       facts: { reason },
-      fix: 'Remove key sets with `sotto keys rm`, or give the server more room; the upload continues where it stopped.',
+      fix: full,
       retryable: true,
       cause: error,
     });
@@ -27,10 +45,10 @@ export function diskError(error: unknown): unknown {
   if (
     ['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE', 'ENOTDIR', 'EISDIR', 'ENOENT'].includes(reason)
   ) {
-    return new SottoError('The key store cannot be read or written.', {
-      code: 'KEYS_DISK',
+    return new SottoError(`The ${name} cannot be read or written.`, {
+      code: `${family}_DISK`,
       facts: { reason },
-      fix: 'Check the folder that the server was started with (--keys): it must exist, be writable and belong to the server.',
+      fix: `Check the folder that the server was started with (${folder}): it must exist, be writable and belong to the server.`,
       cause: error,
     });
   }
@@ -38,11 +56,11 @@ export function diskError(error: unknown): unknown {
 }
 
 /** Runs file operations and gives their failures types. */
-export async function onDisk<T>(work: () => Promise<T>): Promise<T> {
+export async function onDisk<T>(stored: Stored, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw diskError(error);
+    throw diskError(stored, error);
   }
 }
 
@@ -64,12 +82,12 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /** Replaces a file whole: after a crash there is the old content or the new one. */
-export async function writeDurably(path: string, text: string): Promise<void> {
+export async function writeDurably(path: string, data: string | Uint8Array): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.new`);
   const handle = await openPrivate(temporary, 'wx');
   try {
     try {
-      await handle.writeFile(text);
+      await handle.writeFile(data);
       await handle.sync();
     } finally {
       await handle.close();
