@@ -88,7 +88,7 @@ export class Checkpoints {
   }
 
   /** Keeps what a layer left. @throws `STATE_DISK_FULL`, `STATE_DISK`. */
-  saveLayer(block: string, index: number, cache: CacheLayer<Ciphertext>, stream: Ciphertext): Promise<void> {
+  saveLayer(block: string, index: number, cache: CachedLayer<Ciphertext>, stream: Ciphertext): Promise<void> {
     return onDisk('state', async () => {
       if (index === 0) await makeFolder(this.#folder);
       await writeDurably(this.#path(`${block}.${index}.cache`), writeLayer(cache));
