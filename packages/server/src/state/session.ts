@@ -2,8 +2,6 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { SottoError } from '@sotto/base';
 import {
   checksum32,
-  decodeRows,
-  encodeRows,
   errorBodyOf,
   type JobEvent,
   type ParameterChoice,
@@ -15,12 +13,10 @@ import {
 import type { BlockHooks, Engine } from '../engine/port.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
 import type { Logger } from '../log.js';
-import { Job, type RefreshMemory } from './job.js';
+import { Job } from './job.js';
 import type { JobQueue } from './job-queue.js';
 import type { JobRecord, SessionJournal, SessionRecord } from './journal.js';
-
-/** Results are kept for this many jobs, so that a lost answer can be fetched again. */
-const JOBS_KEPT = 8;
+import { JOBS_KEPT, SessionRecords } from './session-records.js';
 
 const clearHooks: BlockHooks = {
   progress: () => {},
@@ -75,9 +71,7 @@ export class Session {
   #lastUseMs = performance.now();
   readonly #queue: JobQueue;
   readonly #log: Logger;
-  readonly #journal: SessionJournal | undefined;
-  /** What the journal says of each job. */
-  readonly #records = new Map<string, JobRecord>();
+  readonly #records: SessionRecords;
   /** False for a restored session that nothing has used yet: its engine has not started. */
   #awake = true;
   #keySet: StoredKeySet | undefined;
@@ -90,7 +84,7 @@ export class Session {
     this.#engine = engine;
     this.#queue = queue;
     this.#log = log;
-    this.#journal = journal;
+    this.#records = new SessionRecords(journal, log, () => this.#snapshot());
   }
 
   /**
@@ -183,7 +177,7 @@ export class Session {
   async useKeySet(set: StoredKeySet): Promise<void> {
     this.#keySet = set;
     set.users++;
-    await this.#save();
+    await this.#records.save();
     this.#startLoading(set);
   }
 
@@ -264,7 +258,7 @@ export class Session {
       throw error;
     }
     this.#positions = tokens.length;
-    await this.#save();
+    await this.#records.save();
   }
 
   /**
@@ -319,22 +313,23 @@ export class Session {
       throw error;
     }
     this.#droppedRows += positions - rows.position;
-    const job = new Job({ id: jobId, sessionId: this.id, fingerprint, memory: this.#memoryOf(jobId) });
+    const job = new Job({
+      id: jobId,
+      sessionId: this.id,
+      fingerprint,
+      memory: this.#records.memoryOf(jobId),
+    });
     this.#current = job;
     this.#jobs.set(job.id, job);
     for (const old of [...this.#jobs.keys()].slice(0, -JOBS_KEPT)) this.#jobs.delete(old);
     this.#ciphertextBytes += rows.ciphertexts.reduce((sum, c) => sum + c.length, 0);
     this.#privateRows += rows.rows;
-    if (this.#journal) {
-      try {
-        await this.#journal.put(jobId, 'block', encodeRows(rows));
-        await this.#record(job, rows, { state: 'running', seconds: 0 });
-      } catch (error) {
-        this.#jobs.delete(jobId);
-        this.#records.delete(jobId);
-        this.#current = undefined;
-        throw error;
-      }
+    try {
+      await this.#records.accept(job, rows);
+    } catch (error) {
+      this.#jobs.delete(jobId);
+      this.#current = undefined;
+      throw error;
     }
     void this.#follow(job, rows, async () => {});
     return job;
@@ -356,63 +351,18 @@ export class Session {
         this.#bootstraps = bootstraps;
         this.#clientRefreshes += job.refreshCount;
         const status = this.status();
-        await this.#survive(async () => {
-          await this.#journal?.put(job.id, 'result', encodeRows(result));
-          await this.#record(job, rows, { state: 'done', seconds: job.seconds, status });
-        });
+        await this.#records.finish(job, rows, { result, status });
         return status;
       },
     );
-    return done.then(async () => {
-      const { state } = job;
-      if (state === 'failed' || state === 'cancelled') {
-        const end = job.eventsAfter(0).at(-1)!.event;
-        const error = end.type === 'failed' ? { error: end.error } : {};
-        await this.#survive(() => this.#record(job, rows, { state, seconds: job.seconds, ...error }));
-      }
-    });
+    return done.then(() => this.#records.end(job, rows));
   }
 
-  /** A disk that fails must not cost an answer that is there. */
-  async #survive(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#log('state not kept', { code: SottoError.is(error) ? error.code : 'INTERNAL' });
-    }
-  }
-
-  #memoryOf(jobId: string): RefreshMemory | undefined {
-    const journal = this.#journal;
-    if (!journal) return undefined;
-    return {
-      get: (digest) => journal.get(jobId, `refresh-${digest}`),
-      put: (digest, reply) => this.#survive(() => journal.put(jobId, `refresh-${digest}`, reply)),
-    };
-  }
-
-  /** Writes what is known of a job, and forgets files that no job needs any more. */
-  async #record(
-    job: Job,
-    rows: Rows,
-    now: Pick<JobRecord, 'state' | 'seconds' | 'status' | 'error'>,
-  ): Promise<void> {
-    if (!this.#journal || this.#closed) return;
-    const { id, fingerprint, resumed } = job;
-    const { position } = rows;
-    this.#records.set(id, { id, fingerprint, position, rows: rows.rows, resumed, ...now });
-    for (const known of this.#records.keys()) if (!this.#jobs.has(known)) this.#records.delete(known);
-    await this.#save();
-    if (now.state === 'running') return;
-    await this.#journal.forget((jobId, kind) => kind === 'result' && this.#records.has(jobId));
-  }
-
-  async #save(): Promise<void> {
-    if (!this.#journal || this.#closed) return;
+  /** All that a restarted server needs to go on. */
+  #snapshot(): Omit<SessionRecord, 'version' | 'jobs'> {
     const { tokenDigest, ...identity } = this.#identity;
     const description = this.#engine.description;
-    await this.#journal.save({
-      version: 1,
+    return {
       ...identity,
       tokenDigest: tokenDigest.toString('hex'),
       keySet: this.#keySet!.id,
@@ -426,27 +376,18 @@ export class Session {
       privateRows: this.#privateRows,
       ciphertextBytes: this.#ciphertextBytes,
       messages: this.#messages,
-      jobs: [...this.#records.values()],
-    });
+    };
   }
 
   #restoreJob(record: JobRecord): void {
     const { id, fingerprint, seconds, status, error } = record;
     const options = { id, sessionId: this.id, fingerprint, resumed: record.resumed + 1 };
-    this.#records.set(id, { ...record, resumed: options.resumed });
-    const file = async (kind: string): Promise<Rows> => {
-      const bytes = await this.#journal!.get(id, kind);
-      if (bytes) return decodeRows(bytes);
-      throw new SottoError('The stored state of the session is damaged.', {
-        code: 'STATE_LOST',
-        fix: 'Ask again; the keys need not be sent again.',
-      });
-    };
+    this.#records.adopt({ ...record, resumed: options.resumed });
     if (record.state === 'running') {
-      const job = new Job({ ...options, memory: this.#memoryOf(id) });
+      const job = new Job({ ...options, memory: this.#records.memoryOf(id) });
       this.#jobs.set(id, job);
       this.#current = job;
-      void this.#continue(job, () => file('block'));
+      void this.#continue(job, { position: record.position, rows: record.rows, ciphertexts: [] });
       return;
     }
     const event: JobEvent =
@@ -454,27 +395,23 @@ export class Session {
         ? { type: 'done', seconds, status }
         : { type: 'failed', error: error ?? errorBodyOf(undefined).error };
     const end = { seconds, event, cancelled: record.state === 'cancelled' };
-    this.#current = Job.ended(options, end, () => file('result'));
+    this.#current = Job.ended(options, end, () => this.#records.file(id, 'result'));
     this.#jobs.set(id, this.#current);
   }
 
-  async #continue(job: Job, block: () => Promise<Rows>): Promise<void> {
-    const { position, rows } = this.#records.get(job.id)!;
-    const place: Rows = { position, rows, ciphertexts: [] };
-    let found: Rows;
+  /** @param place of the block; its ciphertexts are on disk. */
+  async #continue(job: Job, place: Rows): Promise<void> {
     try {
-      found = await block();
+      const rows = await this.#records.file(job.id, 'block');
+      this.#log('job continues', { job: job.id.slice(0, 8), run: job.resumed + 1 });
+      await this.#follow(job, rows, () => this.#wake());
     } catch (error) {
       await job.follow(
         () => Promise.reject(error),
         () => this.status(),
       );
-      const { state, seconds } = { state: 'failed' as const, seconds: job.seconds };
-      await this.#survive(() => this.#record(job, place, { state, seconds, ...errorBodyOf(error) }));
-      return;
+      await this.#records.end(job, place);
     }
-    this.#log('job continues', { job: job.id.slice(0, 8), run: job.resumed + 1 });
-    await this.#follow(job, found, () => this.#wake());
   }
 
   /** Forgets public part and rows, so that another question can be asked with the same keys. @throws `JOB_RUNNING`. */
@@ -487,7 +424,7 @@ export class Session {
     this.#lastBlock = undefined;
     this.#current = undefined;
     // Forgotten here first: what the engine then still has on disk belongs to no public part.
-    await this.#save();
+    await this.#records.save();
     if (this.#awake) await this.#engine.reset();
   }
 
@@ -526,12 +463,12 @@ export class Session {
     if (this.#closed) return;
     this.#current?.cancel();
     await this.#end();
-    await this.#survive(async () => this.#journal?.remove());
+    await this.#records.remove();
   }
 
   /** Ends without forgetting: a restarted server goes on. @returns false when the session has no journal. */
   async suspend(): Promise<boolean> {
-    if (!this.#journal) return false;
+    if (!this.#records.durable) return false;
     this.#current?.suspend();
     this.#current?.cancel();
     await this.#end();
@@ -541,6 +478,7 @@ export class Session {
   async #end(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#records.close();
     try {
       await this.#engine.close();
     } finally {
