@@ -15,6 +15,7 @@ import * as linear from './linear.js';
 import { Plaintext, type PlaintextForm } from './plaintext.js';
 import * as product from './product.js';
 import * as rotate from './rotate.js';
+import { rotationSums, sumOverStride } from './rotation-sum.js';
 import { type CompiledTransform, compileTransform, transform } from './transform.js';
 
 export interface CkksEvaluatorOptions {
@@ -248,6 +249,16 @@ export class CkksEvaluator implements Evaluator<Ciphertext> {
   /** Relinearises and rescales a product. 1 level. */
   relinRescaleNew(t: product.Tensor): Ciphertext {
     return product.relinearise(this.#core, t);
+  }
+
+  /** x plus the sum of its rotations, list after list; the lists share keys of one plan. 0 levels. */
+  rotationSumsNew(a: Ciphertext, sums: readonly (readonly number[])[]): Ciphertext {
+    return rotationSums(this.#core, a, sums);
+  }
+
+  /** out[i] = a[i] + a[i + stride] + ..., `count` terms: powers of two. 0 levels. */
+  sumNew(a: Ciphertext, count: number, stride: number): Ciphertext {
+    return this.scope(() => sumOverStride(this.#core, a, count, stride));
   }
 
   /** X -> X^galois with its key. 0 levels. */

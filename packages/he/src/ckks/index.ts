@@ -1,5 +1,6 @@
 export { Encoder } from './encoder.js';
 export { CkksEvaluator, type CkksEvaluatorOptions } from './evaluator.js';
+export { commonPlan, keyOfPlan } from './key-choice.js';
 export { NoiseForecast, type PlainProductInput } from './noise.js';
 export { Plaintext, type PlaintextForm } from './plaintext.js';
 export { type ComponentPrecision, measurePrecision, type Precision } from './precision.js';

@@ -1,9 +1,8 @@
 import { SottoError } from '@sotto/base';
-import { type CkksEvaluator, rotated } from '../../ckks/index.js';
+import { type CkksEvaluator, commonPlan, keyOfPlan, rotated } from '../../ckks/index.js';
 import { Ciphertext, type KeySwitchPlan, type OwnedPair } from '../../rlwe/index.js';
 import type { LinearTransform } from '../../scheme/evaluator.js';
 import { Diagonal } from './diagonal.js';
-import { commonPlan, keyOfPlan } from './key-choice.js';
 import type { BootstrapFactor } from './plan.js';
 
 /** Diagonals g*babySteps + j of one giant step; null where a diagonal is zero. */
@@ -79,7 +78,6 @@ export function hornerTransformNew(ev: CkksEvaluator, a: Ciphertext, t: HornerTr
   const babies = babyRotations(ev, a, t);
   try {
     using sum = switcher.newPair(qp);
-    using turned = switcher.newPair(qp);
     using down = context.scratch(a.basis.size);
     for (let g = giants.length - 1; g >= 0; g--) {
       const used = giants[g].flatMap((diagonal, j) => (diagonal === null ? [] : [{ diagonal, j }]));
@@ -88,8 +86,7 @@ export function hornerTransformNew(ev: CkksEvaluator, a: Ciphertext, t: HornerTr
         const rotation = babySteps * stride;
         const galois = context.galoisOfRotation(rotation);
         ring.divideRound(down.at, a.basis, sum.c1, qp);
-        using digits = switcher.decompose(down.at, a.basis, plan);
-        switcher.innerProduct(digits, keyOfPlan(ev, rotation, level, plan), turned);
+        using turned = switcher.switchNew(down.at, a.basis, keyOfPlan(ev, rotation, level, plan));
         ring.add(turned.c0, turned.c0, sum.c0, qp);
         ring.permute(sum.c0, turned.c0, galois, qp);
         ring.permute(sum.c1, turned.c1, galois, qp);

@@ -17,6 +17,9 @@ interface RotationGroup {
 /** A key made for a higher level may stand in when it has at most this many special primes more: they make every use slower. */
 const MOST_EXTRA_SPECIAL = 2;
 
+/** The last products of EvalMod have a relinearisation key of their own: fewer digits for fewer primes. */
+const LOW_EVAL_MOD_LEVELS = 3;
+
 function galoisOf(rotation: number, n: number): number {
   const mask = 2 * n - 1;
   let result = 1;
@@ -50,6 +53,7 @@ export function bootstrapKeys(...plans: readonly BootstrapPlan[]): BootstrapKey[
     { id: { kind: 'denseToSparse' }, maxLevel: 0 },
     { id: { kind: 'sparseToDense' }, maxLevel: levels.top },
     { id: { kind: 'relin' }, maxLevel: levels.evalModTop },
+    { id: { kind: 'relin' }, maxLevel: levels.residualTop + LOW_EVAL_MOD_LEVELS },
     { id: { kind: 'galois', galois: 2 * params.n - 1 }, maxLevel: levels.evalModTop },
   ];
   const known = new Set<string>();

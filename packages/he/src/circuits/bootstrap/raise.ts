@@ -4,7 +4,6 @@ import { Ciphertext } from '../../rlwe/index.js';
 import { HornerTransform, hornerTransformNew } from './horner.js';
 import type { BootstrapPlan } from './plan.js';
 import type { BootstrapSteps } from './stages.js';
-import { traceNew } from './trace.js';
 
 /**
  * Raises a ciphertext of level 0 to the highest level: the phase m becomes m + q0*I. On the way it passes under the sparse
@@ -56,6 +55,6 @@ export function ciphertextSteps(ev: CkksEvaluator, plan: BootstrapPlan): Bootstr
     compile: (factor) => new HornerTransform(ev, factor),
     transform: (x, factor) => hornerTransformNew(ev, x, factor as HornerTransform),
     release: (factor) => (factor as HornerTransform).release(),
-    trace: (x, sums) => traceNew(ev, x, sums),
+    trace: (x, sums) => ev.rotationSumsNew(x, sums),
   };
 }

@@ -12,7 +12,7 @@ function steps(count: number, stride: number): number[] {
   return Array.from({ length: Math.log2(count) }, (_, i) => stride * 2 ** i);
 }
 
-/** A scheme that sums in one step: the cleartext one, where it works on values. */
+/** A scheme that sums in one step: ciphertexts share decompositions, the cleartext one works on values. */
 interface SlotSums<C> {
   sumNew(a: C, count: number, stride: number): C;
 }
