@@ -1,5 +1,5 @@
 import type { SessionSetup, TracedScheme } from '@sotto/engine';
-import { Bootstrapper } from '@sotto/he/bootstrap';
+import { BootstrapRefresher } from '@sotto/he/bootstrap';
 import { CkksEvaluator } from '@sotto/he/ckks';
 import type { Backend } from '@sotto/he/ring';
 import {
@@ -24,7 +24,7 @@ export interface LocalScheme extends TracedScheme<Ciphertext> {
  * @param onKey called after each key: how many are made, of how many.
  */
 export function makeLocalScheme(
-  { parameters, keys }: SessionSetup,
+  { parameters, keys, bootstraps }: SessionSetup,
   backend: Backend,
   onKey: (made: number, total: number) => void = () => {},
 ): LocalScheme {
@@ -54,6 +54,6 @@ export function makeLocalScheme(
     count: 0,
     refresh: async (a) => write(read(a), parameters.freshLevel),
   };
-  const refresher = parameters.bootstrap === null ? here : new Bootstrapper(evaluator);
+  const refresher = bootstraps.length === 0 ? here : new BootstrapRefresher(evaluator, bootstraps);
   return { evaluator, refresher, write, read, dispose: () => ring.dispose() };
 }
