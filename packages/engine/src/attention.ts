@@ -11,18 +11,21 @@ import {
   spreadNorms,
   visibleMask,
 } from './block.js';
+import { softmaxLayer } from './calibration.js';
 import type { CacheLayer } from './kv-cache.js';
 import type { LayerScope } from './layer.js';
 import { columnStride, pairStride, publicPages, quarterStride } from './layout.js';
 import type { LinearMap } from './linear-map.js';
 import { rowNorm } from './norm.js';
+import { softmaxOf } from './polynomials.js';
 import { publicScores, publicValues } from './public-context.js';
 import { attentionInput, attentionOutput, kinds, routingSteps } from './weights.js';
 
 /** Result of {@link project}: what the block asks for, and what it appends to the cache. */
 export interface Projections<C> {
   readonly query: C;
-  readonly shift: C;
+  /** Null with kernel attention, whose scores are not shifted. */
+  readonly shift: C | null;
   /** Scaled row norms, keys and values of the block's rows, before they go to their places. */
   readonly row: C;
   readonly routed: C;
@@ -34,20 +37,27 @@ type Routed = 'query' | 'shift' | 'keyValue';
 
 /** Selects a part of the joint product (1 level) and copies it to its columns. Queries are turned by their positions. */
 function route<C extends object>(s: LayerScope<C>, joint: C, what: Routed): C {
-  const { m, layout, block, plains, model } = s;
+  const { m, layout, block, plains, model, index } = s;
+  const powers = model.layers[index]!.keyCountPower;
   const selected: Record<Routed, () => SlotVector> = {
-    query: () => queryPhases(layout, model.config, block),
+    query: () => queryPhases(layout, model.config, block, powers),
     shift: () => kindMask(layout, [kinds.shift]),
     keyValue: () => kindMask(layout, [kinds.key, kinds.value]),
   };
-  const name = what === 'query' ? `${block.id}/route-query` : `route-${what}`;
+  const ofLayer = powers === undefined ? '' : `/${index}`;
+  const name = what === 'query' ? `${block.id}/route-query${ofLayer}` : `route-${what}`;
   let out = m.ev.mulPlainNew(joint, plains.factor(name, selected[what], m.level(joint)));
   for (const step of routingSteps(layout, what)) out = m.ev.addNew(out, m.ev.rotateNew(out, step));
   return out;
 }
 
 /** Half of the values at pair 0 of a group's visible columns, zero elsewhere. 1 level. */
-function halfVisible<C extends object>(s: LayerScope<C>, a: C, group: number, half: 'keys' | 'values'): C {
+export function halfVisible<C extends object>(
+  s: LayerScope<C>,
+  a: C,
+  group: number,
+  half: 'keys' | 'values',
+): C {
   const { m, layout, block, plains, model } = s;
   const build = (): SlotVector => causalMask(layout, model.config, block, group, half);
   return m.ev.mulPlainNew(a, plains.factor(`${block.id}/causal-${half}/${group}`, build, m.level(a)));
@@ -106,23 +116,25 @@ export function project<C extends object>(
   before: CacheLayer<C> | null,
 ): Projections<C> {
   const { m, layout, block, plains, model, polynomials: p, calibration, index } = s;
-  const [query, shift, row, routed, norm, ...keyValues] = m.ev.scope(() => {
+  const shifted = p.softmax !== null;
+  const [query, row, routed, norm, ...rest] = m.ev.scope(() => {
     const input = attentionInput(model, layout, index, calibration, p);
     const joint = m.map(x, (level) => plains.map(input, level));
     const fresh = route(s, joint, 'keyValue');
     const norms = rowNorm(m, layout, x, p.attentionNorm);
     return [
       route(s, joint, 'query'),
-      route(s, joint, 'shift'),
       norms,
       fresh,
       appendNorms(s, before, norms, block),
+      ...(shifted ? [route(s, joint, 'shift')] : []),
       ...appendKeyValues(s, before, fresh, block),
     ];
   });
+  const [shift, keyValues] = shifted ? [rest[0]!, rest.slice(1)] : [null, rest];
   return {
     query: query!,
-    shift: shift!,
+    shift,
     row: row!,
     routed: routed!,
     cache: { norm: norm!, keyValues },
@@ -130,7 +142,7 @@ export function project<C extends object>(
 }
 
 /** Half the products of the queries with the visible private keys, each where the score of its key stands. 2 levels. */
-function ownDots<C extends object>(s: LayerScope<C>, query: C, keyValues: readonly C[]): C {
+export function ownDots<C extends object>(s: LayerScope<C>, query: C, keyValues: readonly C[]): C {
   const { m, layout } = s;
   const step = pairStride(layout);
   const dots = keyValues.map((keys, group) =>
@@ -161,7 +173,8 @@ function ownAverage<C extends object>(s: LayerScope<C>, weights: C, cache: Cache
 export function scores<C extends object>(s: LayerScope<C>, projections: Projections<C>): C[] {
   const { m, layout, block, plains, model, polynomials: p, calibration, index } = s;
   const { ev } = m;
-  const { query, shift, row, cache } = projections;
+  const { query, row, cache } = projections;
+  const shift = projections.shift!;
   const pages = Array.from({ length: publicPages(layout, s.context.length) }, (_, page) => page);
   return ev.scope(() => {
     const own = m.mul(m.mul(ownDots(s, query, cache.keyValues), row), cache.norm);
@@ -178,7 +191,7 @@ export function scores<C extends object>(s: LayerScope<C>, projections: Projecti
       const both = m.twiceReal(page === 0 ? m.add(own, rest) : rest);
       const constants = plains.summand(
         `${block.id}/constants/${index}/${page}`,
-        () => scoreConstants(layout, model.config, block, page, calibration, p),
+        () => scoreConstants(layout, model.config, block, page, softmaxLayer(calibration), softmaxOf(p)),
         m.level(both),
       );
       return ev.addPlainNew(both, constants);
@@ -188,7 +201,7 @@ export function scores<C extends object>(s: LayerScope<C>, projections: Projecti
 
 /** Root of the exponential: a polynomial of the scaled score. */
 export function exponentialRoot<C extends object>(s: LayerScope<C>, score: C): C {
-  return s.m.polynomial(score, s.polynomials.exp);
+  return s.m.polynomial(score, softmaxOf(s.polynomials).exp);
 }
 
 export function exponential<C extends object>(s: LayerScope<C>, root: C): C {
@@ -209,7 +222,8 @@ function sumKeys<C extends object>(s: LayerScope<C>, pages: readonly C[]): C {
 
 /** Each page of u times a rough inverse of the sum of all. */
 export function normalise<C extends object>(s: LayerScope<C>, pages: readonly C[]): C[] {
-  const { m, polynomials: p } = s;
+  const { m } = s;
+  const p = softmaxOf(s.polynomials);
   return m.ev.scope(() => {
     const sum = m.ev.addConstNew(sumKeys(s, pages), p.sumOffset);
     const inverse = m.polynomial(sum, p.inverse);
@@ -220,11 +234,12 @@ export function normalise<C extends object>(s: LayerScope<C>, pages: readonly C[
 /** Divides the squares by their exact sum, averages the values and projects: what attention adds to the residual stream. */
 export function attend<C extends object>(s: LayerScope<C>, weights: readonly C[], cache: CacheLayer<C>): C {
   const { m, layout, plains, model, polynomials: p, index } = s;
+  const { squareSumOffset, lastInverse } = softmaxOf(p);
   const { ev } = m;
   return ev.scope(() => {
     const sum = sumKeys(s, weights);
     const twice = ev.addNew(sum, sum);
-    const rough = m.polynomial(ev.addConstNew(twice, p.squareSumOffset), p.lastInverse);
+    const rough = m.polynomial(ev.addConstNew(twice, squareSumOffset), lastInverse);
     // Newton: g (2 - s g) squares the relative error.
     const inverse = m.mul(rough, ev.addConstNew(ev.negNew(m.mul(twice, rough)), 2));
 

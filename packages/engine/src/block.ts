@@ -1,9 +1,10 @@
 import type { SlotVector } from '@sotto/he/scheme';
-import { headDimOf, type LlamaConfig, ropeAngle } from '@sotto/model';
+import { headDimOf, keyCountFactor, type LlamaConfig, ropeAngle } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
+import type { KernelPolynomials } from './kernel-polynomials.js';
 import { attentionSlot, type Layout, privatePlace, publicPlace } from './layout.js';
 import { type LinearMap, linearMap, VectorBuilder } from './linear-map.js';
-import type { LayerPolynomials } from './polynomials.js';
+import type { SoftmaxPolynomials } from './polynomials.js';
 import { kinds } from './weights.js';
 
 /** One block of encrypted rows and what it may attend to; positions are public. */
@@ -100,7 +101,7 @@ export function scoreConstants(
   block: BlockPlace,
   page: number,
   calibration: LayerCalibration,
-  p: LayerPolynomials,
+  p: SoftmaxPolynomials,
 ): SlotVector {
   const constants = new Float64Array(l.slots).fill(-1);
   eachScore(l, config, block, page, (slot, head, row) => {
@@ -111,14 +112,61 @@ export function scoreConstants(
   return { re: constants, im: null };
 }
 
+/**
+ * The fourth root of what the kernel sums of a head are multiplied by in a row: of {@link keyCountFactor}, for it goes into the
+ * base of a fourth power.
+ */
+const rootFactor = (position: number, power: number): number => keyCountFactor(position + 1, power) ** 0.25;
+
+/** The constant part of the kernel's scaled base where a key of a page is visible, exactly zero elsewhere. */
+export function kernelConstants(
+  l: Layout,
+  config: LlamaConfig,
+  block: BlockPlace,
+  page: number,
+  powers: Float32Array,
+  p: KernelPolynomials,
+): SlotVector {
+  const constants = new Float64Array(l.slots);
+  eachScore(l, config, block, page, (slot, head, row) => {
+    constants[slot] = rootFactor(positionOf(block, row), powers[head]!) / p.baseScale;
+  });
+  return { re: constants, im: null };
+}
+
+/** Half of one in even columns, half of -i in odd ones: twice the real part is then the real or the imaginary part. */
+export function partsMask(l: Layout): SlotVector {
+  const mask = new VectorBuilder(l.slots);
+  const column = l.slots / l.columns;
+  for (let slot = 0; slot < l.slots; slot++) {
+    if (Math.floor(slot / column) % 2 === 0) mask.set(slot, 0.5);
+    else mask.set(slot, 0, -0.5);
+  }
+  return mask.finish();
+}
+
 /** Selects kinds by their quarters of the columns. */
 export function kindMask(l: Layout, selected: readonly number[]): SlotVector {
   return kindVector(l, selected, () => [1, 0]);
 }
 
-/** The same for queries, each pair turned by the angle of its row's position (rotary embedding, arXiv 2104.09864). */
-export function queryPhases(l: Layout, config: LlamaConfig, block: BlockPlace): SlotVector {
-  return kindVector(l, [kinds.query], (pair, row) => phase(config, pair, positionOf(block, row)));
+/**
+ * The same for queries, each pair turned by the angle of its row's position (rotary embedding, arXiv 2104.09864).
+ *
+ * @param powers of kernel attention: then times the row's factor of the kernel's base.
+ */
+export function queryPhases(
+  l: Layout,
+  config: LlamaConfig,
+  block: BlockPlace,
+  powers?: Float32Array,
+): SlotVector {
+  return kindVector(l, [kinds.query], (pair, row, head) => {
+    const position = positionOf(block, row);
+    const [re, im] = phase(config, pair, position);
+    const factor = powers === undefined ? 1 : rootFactor(position, powers[head] ?? 0);
+    return [factor * re, factor * im];
+  });
 }
 
 function phase(config: LlamaConfig, pair: number, position: number): readonly [number, number] {
@@ -131,17 +179,18 @@ function phase(config: LlamaConfig, pair: number, position: number): readonly [n
 function kindVector(
   l: Layout,
   selected: readonly number[],
-  value: (pair: number, row: number) => readonly [number, number],
+  value: (pair: number, row: number, head: number) => readonly [number, number],
 ): SlotVector {
   const vector = new VectorBuilder(l.slots);
   const quarter = l.columns / 4;
   for (let pair = 0; pair < l.pairs; pair++) {
     for (let row = 0; row < l.blockRows; row++) {
-      const [re, im] = value(pair, row);
-      for (let column = 0; column < l.columns; column++) {
-        if (!selected.includes(Math.floor(column / quarter))) continue;
-        for (let head = 0; head < l.heads; head++)
-          vector.set(attentionSlot(l, pair, column, head, row), re, im);
+      for (let head = 0; head < l.heads; head++) {
+        const [re, im] = value(pair, row, head);
+        for (let column = 0; column < l.columns; column++) {
+          if (selected.includes(Math.floor(column / quarter)))
+            vector.set(attentionSlot(l, pair, column, head, row), re, im);
+        }
       }
     }
   }

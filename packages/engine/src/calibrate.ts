@@ -1,6 +1,7 @@
 import { SottoError } from '@sotto/base';
 import {
   accelerate,
+  attentionKindOf,
   BOS_TOKEN,
   embedTokens,
   type LlamaModel,
@@ -9,9 +10,9 @@ import {
   traceRows,
 } from '@sotto/model';
 import {
+  type AnyLayerCalibration,
   CALIBRATION_VERSION,
   type Calibration,
-  type LayerCalibration,
   type ScanResult,
 } from './calibration.js';
 import {
@@ -85,7 +86,8 @@ function requireOptions(options: CalibrateOptions): void {
  *
  * 1. The public prefix that absorbs massive activations ({@link findPublicPrefix}); its rows are public and not measured.
  * 2. The row shift of every head. Softmax does not change when a constant is taken from a row's scores, so a linear function of the
- *    normalised row that follows the log-sum-exp brings all rows into one window; it is one more column of the query product.
+ *    normalised row that follows the log-sum-exp brings all rows into one window; it is one more column of the query product. Kernel
+ *    attention needs none.
  * 3. Ranges of all rows, and how the extremes of single texts scatter: windows reach to what one text in 100,000 is expected to
  *    exceed, within guards.
  * 4. A scan of texts that were not measured, until enough in a row stay inside.
@@ -128,6 +130,7 @@ export function* calibrationSteps(
   const from = prefix.tokens.length;
   yield { phase: 'prefix', done: 1, total: 1, label: `${from} public tokens in front` };
 
+  const shifted = attentionKindOf(config) === 'softmax';
   const collectors = [0.75, 0.25].map(
     (share) => new ShiftCollector(config.dim, layerCount, config.headCount, share),
   );
@@ -135,19 +138,19 @@ export function* calibrationSteps(
   const texts: number[][] = [];
   for (let i = 0; i < count; i++) {
     const collector = collectors[isHeld(i) ? 1 : 0]!;
-    const trace = collector.observe(from);
+    const trace = shifted ? collector.observe(from) : undefined;
     if (i < options.texts) texts.push(sampled(prefix, random, trace));
     else {
       texts.push(measured[i - options.texts]!.slice(0, room(prefix)));
-      traceRows(model, embedTokens(model, texts[i]!), prefix.cache.fork(), trace);
+      if (trace) traceRows(model, embedTokens(model, texts[i]!), prefix.cache.fork(), trace);
     }
     collector.endText();
     yield { phase: 'sample', done: i + 1, total: count, label: 'texts for the row shift' };
   }
-  const shifts: RowShift[] = [];
+  const shifts: (RowShift | null)[] = [];
   for (let layer = 0; layer < layerCount; layer++) {
     const [fitted, held] = collectors.map(({ layers }) => layers[layer]!);
-    shifts.push(fitRowShift(fitted!, held!));
+    shifts.push(shifted ? fitRowShift(fitted!, held!) : null);
     yield { phase: 'sample', done: layer + 1, total: layerCount, label: 'fitting the row shift' };
   }
 
@@ -217,7 +220,7 @@ export function* calibrationSteps(
 
 function* probed(
   model: LlamaModel,
-  layers: readonly LayerCalibration[],
+  layers: readonly AnyLayerCalibration[],
   prefix: PrefixContext,
   text: readonly number[],
   known: ReadonlySet<number>,

@@ -3,11 +3,29 @@ import { SottoError } from '@sotto/base';
 /** A closed interval. */
 export type Interval = readonly [number, number];
 
-/** Measured ranges of one layer, guards included. Softmax ranges are at half temperature: z = score/2 - shift. */
-export interface LayerCalibration {
+/** Measured ranges of one layer of any kind, guards included. */
+export interface StreamRanges {
   /** Mean square before the attention norm. */
   readonly attentionMeanSquare: Interval;
   readonly feedForwardMeanSquare: Interval;
+  /** Largest magnitude of a gate and of its other factor. */
+  readonly gate: number;
+  readonly up: number;
+  /** Largest magnitudes of the residual stream: at the start of the layer and before its feed-forward half. */
+  readonly residual: number;
+  readonly residualMiddle: number;
+}
+
+/** Ranges of a layer with kernel attention. */
+export interface KernelLayerCalibration extends StreamRanges {
+  /** Largest magnitude of the kernel's base times the fourth root of the key count factor. */
+  readonly kernelBase: number;
+  /** Largest mean square of the kernel sums of a head. */
+  readonly headMeanSquare: number;
+}
+
+/** Ranges of a layer with softmax attention. Softmax ranges are at half temperature: z = score/2 - shift. */
+export interface LayerCalibration extends StreamRanges {
   /** Shift of a row and head: dot(shift[head], normalised row) + offset[head] + slope[head] * ln(position + 1). */
   readonly shift: readonly (readonly number[])[];
   readonly offset: readonly number[];
@@ -18,12 +36,18 @@ export interface LayerCalibration {
   readonly logSum: Interval;
   /** ln of the sum of squares of e^z / sum. */
   readonly logSquareSum: Interval;
-  /** Largest magnitude of a SiLU input. */
-  readonly gate: number;
-  readonly up: number;
-  /** Largest magnitudes of the residual stream: at the start of the layer and before its feed-forward half. */
-  readonly residual: number;
-  readonly residualMiddle: number;
+}
+
+export type AnyLayerCalibration = LayerCalibration | KernelLayerCalibration;
+
+export function isKernelLayer(layer: AnyLayerCalibration): layer is KernelLayerCalibration {
+  return 'kernelBase' in layer;
+}
+
+/** The ranges of a layer that has softmax attention. */
+export function softmaxLayer(layer: AnyLayerCalibration): LayerCalibration {
+  if (isKernelLayer(layer)) throw new TypeError('The layer has kernel attention.');
+  return layer;
 }
 
 /** How the held-out scan ended: texts that no window had seen, one after the other; a text that leaves a window widens it. */
@@ -63,7 +87,7 @@ export interface Calibration {
   readonly publicPrefix: readonly number[];
   /** Seed of the rotation of the residual stream that the ranges were measured with; null without one. */
   readonly rotationSeed: number | null;
-  readonly layers: readonly LayerCalibration[];
+  readonly layers: readonly AnyLayerCalibration[];
   /** Largest magnitude of the residual stream after the last layer. */
   readonly finalResidual: number;
   /** Ascending ids of the tokens that may stand in a private part: others leave the ranges. */
@@ -104,13 +128,20 @@ export function readCalibration(text: string): Calibration {
   const positive = (x: unknown): boolean => typeof x === 'number' && Number.isFinite(x) && x > 0;
   const numbers = (x: unknown): boolean => Array.isArray(x) && x.length > 0 && x.every(Number.isFinite);
   value.layers.forEach((layer, l) => {
-    const intervals = [layer.attentionMeanSquare, layer.feedForwardMeanSquare, layer.score, layer.logSum];
-    if (![...intervals, layer.logSquareSum].every(interval)) fail(`layer ${l} has an empty interval`);
+    const squares = [layer.attentionMeanSquare, layer.feedForwardMeanSquare];
+    const { score, logSum, logSquareSum } = layer as LayerCalibration;
+    const intervals = isKernelLayer(layer) ? squares : [...squares, score, logSum, logSquareSum];
+    if (!intervals.every(interval)) fail(`layer ${l} has an empty interval`);
     if (layer.attentionMeanSquare[0] <= 0 || layer.feedForwardMeanSquare[0] <= 0) {
       fail(`layer ${l} has a mean square that is not positive`);
     }
     if (![layer.gate, layer.up, layer.residual, layer.residualMiddle].every(positive)) {
       fail(`layer ${l} has a magnitude that is not positive`);
+    }
+    if (isKernelLayer(layer)) {
+      if (![layer.kernelBase, layer.headMeanSquare].every(positive))
+        fail(`layer ${l} has a kernel range that is not positive`);
+      return;
     }
     if (!numbers(layer.offset) || !numbers(layer.slope) || !Array.isArray(layer.shift))
       fail(`layer ${l} has no shift`);

@@ -16,7 +16,6 @@ import { forward, KvCache } from '@sotto/model';
 import { expect, test } from 'vitest';
 import { EncryptedTransformer, embedRows, makePlan, readHidden, tinyTestModel } from './index.js';
 
-const { model, calibration } = tinyTestModel(1, { contextLength: 300 });
 const params = createParameters(insecureClient(11, 12));
 const context = new RingContext(
   params,
@@ -47,11 +46,13 @@ class LocalRefresher implements Refresher<Ciphertext> {
 }
 
 test.each([
-  ['three public tokens', 3],
-  ['a public part of two pages', 120],
-])(
+  ['three public tokens', 3, {}, 26],
+  ['a public part of two pages', 120, {}, 26],
+  ['three public tokens, by kernels,', 3, { attention: 'kernel4-rms', gate: 'bilinear' }, 11],
+] as const)(
   'two encrypted blocks after %s follow the cleartext scheme at every step',
-  async (_, publicTokens) => {
+  async (_, publicTokens, shape, lastStep) => {
+    const { model, calibration } = tinyTestModel(1, { contextLength: 300, ...shape });
     const levels = { topLevel: params.freshLevel, bottomLevel: params.bottomLevel };
     const plan = await makePlan(model, calibration, { slots: params.maxSlots, ...levels, blockRows: 4 });
     const generator = new KeyGenerator(context, secret);
@@ -119,7 +120,7 @@ test.each([
 
     // A stopped pass leaves no ciphertext behind, wherever it stops.
     const { liveBytes } = context.ring.memory();
-    for (let stopAt = 1; stopAt <= 26; stopAt += 3) {
+    for (let stopAt = 1; stopAt <= lastStep; stopAt += 3) {
       const stop = new AbortController();
       let steps = 0;
       const input = encrypt(embedRows(model, plan.client, [5]), plan.client.inputLevel);

@@ -67,7 +67,12 @@ describe('a block equals the clear transformer', () => {
     ['ten levels', { topLevel: 10 }, {}],
     ['fourteen levels', { topLevel: 14 }, {}],
     ['one layer', {}, { layerCount: 1 }],
-  ])('%s', async (_, options, shape) => {
+    ['heads wider together than the stream', { slots: 2048 }, { headDim: 6 }],
+    ['kernel attention, bilinear gate', {}, { attention: 'kernel4-rms', gate: 'bilinear' }],
+    ['kernel attention, SiLU', {}, { attention: 'kernel4-rms' }],
+    ['softmax, bilinear gate', {}, { gate: 'bilinear' }],
+    ['kernel attention, narrow heads', {}, { attention: 'kernel4-rms', gate: 'bilinear', headDim: 2 }],
+  ] as [string, Partial<PlanOptions>, Partial<LlamaConfig>][])('%s', async (_, options, shape) => {
     const { transformer, pass, oracle, refresher, plan } = await bench(options, shape);
     const rows = Math.min(secret.length, plan.layout.blockRows);
     const got = await pass(transformer.conversation(open), secret.slice(0, rows));

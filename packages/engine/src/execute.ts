@@ -11,7 +11,7 @@ import { publicPages } from './layout.js';
 import { PlainCache } from './plain-cache.js';
 import type { Plan } from './plan.js';
 import { type PublicContext, prefillPublic, publicPrefix } from './public-context.js';
-import { cutNames, pageRefreshes } from './schedule.js';
+import { kindsOf, layerDepths, pageRefreshes, stepsOf } from './schedule.js';
 
 /** One prompt and its continuation: public part in the clear, private part in an encrypted cache. */
 export interface Conversation<C> {
@@ -51,8 +51,7 @@ export interface ForwardOptions<C = unknown> {
   readonly resume?: { readonly layers: readonly CachedLayer<C>[]; readonly stream: C };
 }
 
-/** Steps that {@link EncryptedTransformer.forward} reports for each layer, refreshes aside, and for each further page of scores. */
-const STEPS_PER_LAYER = cutNames.length + 1;
+/** Steps that {@link EncryptedTransformer.forward} reports for each further page of scores in a layer with softmax. */
 const STEPS_PER_PAGE = 5;
 
 /** A limb of 30 bits for every 30 bits of modulus: about 40 bits a level above 51. */
@@ -168,7 +167,10 @@ export class EncryptedTransformer<C extends object> {
     this.#useContext(talk.context);
     const layerCount = model.config.layerCount;
     const pages = publicPages(layout, talk.context.length);
-    const steps = STEPS_PER_LAYER + (pages - 1) * STEPS_PER_PAGE + pageRefreshes(plan, pages);
+    const kinds = kindsOf(model.config);
+    const furtherPages = kinds.attention === 'softmax' ? pages - 1 : 0;
+    const stepsPerLayer = stepsOf(layerDepths(plan.degrees, kinds));
+    const steps = stepsPerLayer + furtherPages * STEPS_PER_PAGE + pageRefreshes(plan, pages);
     const total = steps * layerCount + plan.refreshes;
     const meter = new ProgressMeter('forward', total, 'operations', options.progress);
     const { resume } = options;

@@ -22,7 +22,7 @@ export function gateAndUp<C extends object>(s: LayerScope<C>, x: C): C {
 export function activate<C extends object>(s: LayerScope<C>, halves: C): { gate: C; up: C } {
   return s.m.ev.scope(() => {
     const { real, imaginary } = s.m.split(halves);
-    return { gate: s.m.polynomial(real, s.polynomials.silu), up: imaginary };
+    return { gate: s.m.polynomial(real, s.polynomials.silu!), up: imaginary };
   });
 }
 
@@ -34,5 +34,24 @@ export function down<C extends object>(s: LayerScope<C>, gate: C, up: C): C {
     const map = feedForwardOutput(model, layout, index, p, s.nextStreamScale);
     const parts = m.map(inner, (level) => plains.map(map, level));
     return sumSlots(m.ev, parts, layout.features / layout.width, layout.width * layout.blockRows);
+  });
+}
+
+/**
+ * The whole half with a bilinear gate, at the scale of the next norm. Gate and up are both linear in the normalised row, so the norm
+ * comes last, as 1/(mean square) of the row, beside the products.
+ */
+export function bilinear<C extends object>(s: LayerScope<C>, x: C): C {
+  const { m, layout, plains, model, polynomials: p, index } = s;
+  return m.ev.scope(() => {
+    const row = rowNorm(m, layout, x, p.feedForwardNorm);
+    // Three products on this path: they run at the lowest levels that are not lower than the norm's.
+    const low = m.lower(x, m.level(row) + 3);
+    const input = feedForwardInput(model, layout, index, p);
+    const both = m.map(low, (level) => plains.map(input, level));
+    const map = feedForwardOutput(model, layout, index, p, s.nextStreamScale);
+    const parts = m.twiceReal(m.map(m.ev.squareNew(both), (level) => plains.map(map, level)));
+    const sum = sumSlots(m.ev, parts, layout.features / layout.width, layout.width * layout.blockRows);
+    return m.mul(sum, row);
   });
 }

@@ -8,10 +8,12 @@ export {
   defaultCalibrateOptions,
 } from './calibrate.js';
 export {
+  type AnyLayerCalibration,
   CALIBRATION_VERSION,
   type Calibration,
   type CalibrationRecord,
   type Interval,
+  type KernelLayerCalibration,
   type LayerCalibration,
   readCalibration,
   type ScanResult,

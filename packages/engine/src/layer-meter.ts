@@ -1,4 +1,4 @@
-import type { LayerCalibration } from './calibration.js';
+import { type AnyLayerCalibration, isKernelLayer, softmaxLayer } from './calibration.js';
 import { Extremes, SmallestValues } from './extremes.js';
 import type { RangeKind, RowShift } from './row-ranges.js';
 
@@ -12,12 +12,24 @@ const guards = {
   /** Least distance from the highest score to the bottom of the window, where invisible keys are put. */
   scoreSpan: 20,
   logSumHigh: 1.5,
+  /** The sums of a head have the longest tail. */
+  headMeanSquare: Math.log(1.5),
   /** Share of (row, head) pairs that may lie under the low end of a sum: an inverse stays finite there. */
   lowTail: 1e-4,
 };
 const LEAST = 0.25;
 /** Rows whose sums count for the low tail: as many as the quantile can need. */
 const LOW_VALUES = 4096;
+
+/** Kinds of which only the size counts. */
+const magnitudes: ReadonlySet<RangeKind> = new Set<RangeKind>([
+  'kernelBase',
+  'headMeanSquare',
+  'gate',
+  'up',
+  'residual',
+  'residualMiddle',
+]);
 
 /** Ranges of one layer as they are measured. */
 export class LayerMeter {
@@ -26,6 +38,8 @@ export class LayerMeter {
   readonly score = new Extremes();
   readonly logSum = new Extremes();
   readonly logSquareSum = new Extremes();
+  readonly kernelBase = new Extremes();
+  readonly headMeanSquare = new Extremes();
   readonly gate = new Extremes();
   readonly up = new Extremes();
   readonly residual = new Extremes();
@@ -36,7 +50,7 @@ export class LayerMeter {
   see(kind: RangeKind, low: number, high: number): void {
     if (kind === 'attentionMeanSquare' || kind === 'feedForwardMeanSquare')
       this[kind].see(Math.log(low), Math.log(high));
-    else if (kind === 'gate' || kind === 'up' || kind === 'residual' || kind === 'residualMiddle') {
+    else if (magnitudes.has(kind)) {
       const size = Math.log(Math.max(-low, high));
       this[kind].see(size, size);
     } else this[kind].see(low, high);
@@ -48,8 +62,12 @@ export class LayerMeter {
     for (const value of Object.values(this)) if (value instanceof Extremes) value.endText();
   }
 
-  /** Windows: what was seen and what is to be expected. */
-  finish(shift: RowShift): LayerCalibration {
+  /**
+   * Windows: what was seen and what is to be expected.
+   *
+   * @param shift null for a layer with kernel attention.
+   */
+  finish(shift: RowShift | null): AnyLayerCalibration {
     const meanSquare = (range: Extremes): [number, number] => {
       const most = guards.meanSquare;
       return [
@@ -57,12 +75,24 @@ export class LayerMeter {
         Math.exp(range.expectedHigh(LEAST * most, most)),
       ];
     };
+    const stream = {
+      attentionMeanSquare: meanSquare(this.attentionMeanSquare),
+      feedForwardMeanSquare: meanSquare(this.feedForwardMeanSquare),
+      gate: expectedMagnitude(this.gate),
+      up: expectedMagnitude(this.up),
+      residual: expectedMagnitude(this.residual),
+      residualMiddle: expectedMagnitude(this.residualMiddle),
+    };
+    if (shift === null) {
+      const most = guards.headMeanSquare;
+      const headMeanSquare = Math.exp(this.headMeanSquare.expectedHigh(LEAST * most, most));
+      return { ...stream, kernelBase: expectedMagnitude(this.kernelBase), headMeanSquare };
+    }
     const { score, logSum } = this;
     const scoreHigh = score.expectedHigh(LEAST * guards.scoreHigh, guards.scoreHigh);
     const lowGuard = guards.scoreLow * Math.abs(score.low);
     return {
-      attentionMeanSquare: meanSquare(this.attentionMeanSquare),
-      feedForwardMeanSquare: meanSquare(this.feedForwardMeanSquare),
+      ...stream,
       ...shift,
       score: [
         Math.min(score.expectedLow(LEAST * lowGuard, lowGuard), score.high - guards.scoreSpan),
@@ -73,10 +103,6 @@ export class LayerMeter {
         logSum.expectedHigh(LEAST * guards.logSumHigh, guards.logSumHigh),
       ],
       logSquareSum: [this.lowSquareSums.quantile(guards.lowTail), 0],
-      gate: expectedMagnitude(this.gate),
-      up: expectedMagnitude(this.up),
-      residual: expectedMagnitude(this.residual),
-      residualMiddle: expectedMagnitude(this.residualMiddle),
     };
   }
 }
@@ -87,11 +113,11 @@ export const expectedMagnitude = (logSizes: Extremes): number =>
 
 /** A layer's windows with one of them widened around a value that left it. */
 export function widened(
-  layer: LayerCalibration,
+  layer: AnyLayerCalibration,
   kind: RangeKind,
   low: number,
   high: number,
-): LayerCalibration {
+): AnyLayerCalibration {
   switch (kind) {
     case 'attentionMeanSquare':
     case 'feedForwardMeanSquare': {
@@ -102,8 +128,14 @@ export function widened(
     case 'gate':
     case 'up':
       return { ...layer, [kind]: Math.max(-low, high) * Math.exp(LEAST * guards.magnitude) };
+    case 'kernelBase':
+      if (!isKernelLayer(layer)) return layer;
+      return { ...layer, kernelBase: Math.max(-low, high) * Math.exp(LEAST * guards.magnitude) };
+    case 'headMeanSquare':
+      if (!isKernelLayer(layer)) return layer;
+      return { ...layer, headMeanSquare: high * Math.exp(LEAST * guards.headMeanSquare) };
     case 'score': {
-      const [a, b] = layer.score;
+      const [a, b] = softmaxLayer(layer).score;
       const margin = LEAST * guards.scoreLow * Math.abs(low);
       return {
         ...layer,
@@ -111,7 +143,7 @@ export function widened(
       };
     }
     case 'logSum':
-      return { ...layer, logSum: [layer.logSum[0], high + LEAST * guards.logSumHigh] };
+      return { ...layer, logSum: [softmaxLayer(layer).logSum[0], high + LEAST * guards.logSumHigh] };
     default:
       return layer;
   }

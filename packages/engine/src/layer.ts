@@ -1,10 +1,20 @@
 import type { RefreshShape } from '@sotto/he/scheme';
 import type { LlamaModel } from '@sotto/model';
 import type { Arithmetic } from './arithmetic.js';
-import { attend, exponential, exponentialRoot, keepRows, normalise, project, scores } from './attention.js';
+import {
+  attend,
+  exponential,
+  exponentialRoot,
+  keepRows,
+  normalise,
+  type Projections,
+  project,
+  scores,
+} from './attention.js';
 import type { BlockPlace } from './block.js';
-import type { LayerCalibration } from './calibration.js';
-import { activate, down, gateAndUp } from './feed-forward.js';
+import type { AnyLayerCalibration } from './calibration.js';
+import { activate, bilinear, down, gateAndUp } from './feed-forward.js';
+import { kernelSums, projectHeads } from './kernel-attention.js';
 import { type BlockRows, type CachedLayer, type CacheLayer, layerParts, partsOf } from './kv-cache.js';
 import type { Layout } from './layout.js';
 import type { PlainCache } from './plain-cache.js';
@@ -20,7 +30,7 @@ export interface LayerScope<C extends object> {
   readonly model: LlamaModel;
   readonly degrees: Degrees;
   readonly polynomials: LayerPolynomials;
-  readonly calibration: LayerCalibration;
+  readonly calibration: AnyLayerCalibration;
   readonly index: number;
   readonly block: BlockPlace;
   readonly context: PublicContext;
@@ -112,32 +122,35 @@ export async function runLayer<C extends object>(
     cache = { ...cache, norm: renewed.pop()! };
     return renewed;
   };
-  try {
-    s.see('start', input);
-    const x =
-      s.index > 0
-        ? await renew('start', input)
-        : hold(ev.scope(() => ev.copyNew(m.lower(input, s.startLevel('start')))));
-    const before = keepRows(s);
-    if (s.kept !== null && before !== null) for (const made of layerParts(before)) hold(made);
-    const projections = project(s, x, before);
-    const { query, shift, row, routed } = projections;
-    cache = projections.cache;
-    for (const made of [query, shift, row, routed, ...layerParts(cache)]) hold(made);
+  /** Frees what the scores were made of. */
+  const spend = ({ query, shift, row, routed }: Projections<C>): void => {
+    free(query, ...(shift === null ? [] : [shift]), ...(s.droppable ? [] : [row, routed]));
+  };
+  const ratio = p.feedForwardNorm.streamScale / p.attentionNorm.streamScale;
+  /** Adds what attention makes of `states` to the stream. */
+  const toMiddle = async (x: C, states: readonly C[], attention: () => C): Promise<C> => {
+    const [middle] = await advance('middle', states, () => {
+      const delta = attention();
+      return [m.add(delta, residual(m, x, ratio, delta))];
+    });
+    return middle!;
+  };
+  const softmaxHalf = async (x: C, projections: Projections<C>): Promise<C> => {
     let pages = await advance('score', [], () => scores(s, projections));
-    free(query, shift);
-    if (!s.droppable) free(row, routed);
+    spend(projections);
     pages = await advance('root', pages, () => pages.map((page) => exponentialRoot(s, page)));
     pages = await advance('exponential', pages, () => pages.map((page) => exponential(s, page)));
     pages = await advance('normalised', pages, () => normalise(s, pages));
     pages = await advance('weights', pages, () => pages.map((page) => ev.squareNew(page)));
-    const ratio = p.feedForwardNorm.streamScale / p.attentionNorm.streamScale;
-    const [middle] = (await advance('middle', pages, () => {
-      const delta = attend(s, pages, cache);
-      return [m.add(delta, residual(m, x, ratio, delta))];
-    })) as [C];
-    free(x);
-
+    return toMiddle(x, pages, () => attend(s, pages, cache));
+  };
+  const kernelHalf = async (x: C, projections: Projections<C>): Promise<C> => {
+    const heads = await advance('heads', [], () => [kernelSums(s, projections)]);
+    spend(projections);
+    return toMiddle(x, heads, () => projectHeads(s, heads[0]!));
+  };
+  /** What the feed-forward half with SiLU adds to the stream. */
+  const gatedHalf = async (middle: C): Promise<C> => {
     const halves = hold(gateAndUp(s, middle));
     s.see('gate', halves);
     const state = s.cuts.includes('gate') ? await renew('gate', halves) : halves;
@@ -149,11 +162,26 @@ export async function runLayer<C extends object>(
     if (s.cuts.includes('silu')) {
       [gate, up] = (await renewAll('silu', [gate, up], s.startLevel('silu') - 1)) as [C, C];
     }
+    return hold(down(s, gate, up));
+  };
+  try {
+    s.see('start', input);
+    const x =
+      s.index > 0
+        ? await renew('start', input)
+        : hold(ev.scope(() => ev.copyNew(m.lower(input, s.startLevel('start')))));
+    const before = keepRows(s);
+    if (s.kept !== null && before !== null) for (const made of layerParts(before)) hold(made);
+    const projections = project(s, x, before);
+    const { query, shift, row, routed } = projections;
+    cache = projections.cache;
+    for (const made of [query, row, routed, ...layerParts(cache)]) hold(made);
+    if (shift !== null) hold(shift);
+    const middle = p.kernel === null ? await softmaxHalf(x, projections) : await kernelHalf(x, projections);
+    free(x);
+    const delta = p.silu === null ? hold(bilinear(s, middle)) : await gatedHalf(middle);
     const last = s.nextStreamScale / p.feedForwardNorm.streamScale;
-    const out = ev.scope(() => {
-      const delta = down(s, gate, up);
-      return m.add(delta, residual(m, middle, last, delta));
-    });
+    const out = ev.scope(() => m.add(delta, residual(m, middle, last, delta)));
     hold(out);
     s.see('end', out);
     const result: CachedLayer<C> = { ...cache, last: s.droppable ? { before, row, routed } : null };

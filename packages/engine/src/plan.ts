@@ -1,5 +1,5 @@
 import { SottoError, sha256, toHex } from '@sotto/base';
-import type { LlamaModel } from '@sotto/model';
+import { isPlainLlama, type LlamaModel } from '@sotto/model';
 import { type Calibration, writeCalibration } from './calibration.js';
 import {
   type DryCiphertext,
@@ -10,8 +10,14 @@ import {
 } from './dry-run.js';
 import { EncryptedTransformer } from './execute.js';
 import { type Layout, makeLayout } from './layout.js';
-import { type Degrees, defaultDegrees, type LayerPolynomials, makePolynomials } from './polynomials.js';
-import { type CutName, chooseCuts, layerDepths, stretchDepths } from './schedule.js';
+import {
+  type Degrees,
+  defaultDegrees,
+  type LayerPolynomials,
+  makePolynomials,
+  type PolynomialErrors,
+} from './polynomials.js';
+import { type CutName, carriesNorms, chooseCuts, kindsOf, layerDepths, stretchDepths } from './schedule.js';
 
 /** The evaluation keys a plan uses, and the highest level at which each is used. */
 export interface EvaluationKeyNeeds {
@@ -95,13 +101,24 @@ const degreeChoices: readonly Degrees[] = [
   defaultDegrees,
 ];
 
+/** The same with kernel attention or a bilinear gate: the fourth power is exact, so the norms are what can be better or worse. */
+const kernelDegreeChoices: readonly Degrees[] = [
+  { ...defaultDegrees, norm: 15, head: 31, rowInverse: 15 },
+  { ...defaultDegrees, norm: 15, head: 15, rowInverse: 15 },
+  { ...defaultDegrees, norm: 15, head: 15, rowInverse: 7 },
+  { ...defaultDegrees, norm: 7, head: 15, rowInverse: 7 },
+  { ...defaultDegrees, norm: 7, head: 7, rowInverse: 7 },
+];
+
 /** Largest errors with which the approximated model still is the model. */
-const errorLimits: Readonly<LayerPolynomials['errors']> = {
+const errorLimits: Readonly<Record<keyof PolynomialErrors, number>> = {
   norm: 0.01,
   exp: 0.02,
   inverse: 0.9,
   lastInverse: 0.02,
   silu: 0.02,
+  head: 0.01,
+  rowInverse: 0.01,
 };
 
 /** Room that a full first block leaves for the answer. */
@@ -159,12 +176,13 @@ function chooseDegrees(
   options: PlanOptions,
   usable: number,
 ): Choice {
-  const choices = options.degrees === undefined ? degreeChoices : [options.degrees];
+  const stock = isPlainLlama(model.config) ? degreeChoices : kernelDegreeChoices;
+  const choices = options.degrees === undefined ? stock : [options.degrees];
   let best: Choice | null = null;
   let problem: unknown;
   for (const degrees of choices) {
     try {
-      const cuts = chooseCuts(layerDepths(degrees), usable);
+      const cuts = chooseCuts(layerDepths(degrees, kindsOf(model.config)), usable);
       if (best !== null && cuts.length >= best.cuts.length) continue;
       const polynomials = makePolynomials(calibration, model.config, degrees);
       checkErrors(polynomials);
@@ -180,10 +198,11 @@ function chooseDegrees(
 function checkErrors(polynomials: readonly LayerPolynomials[]): void {
   polynomials.forEach(({ errors }, layer) => {
     for (const name of Object.keys(errorLimits) as (keyof typeof errorLimits)[]) {
-      if (errors[name] <= errorLimits[name]) continue;
+      const error = errors[name];
+      if (error === undefined || error <= errorLimits[name]) continue;
       throw new SottoError('A calibrated range is too wide for the polynomials that fit.', {
         code: 'PLAN_INACCURATE',
-        facts: { layer, polynomial: name, error: errors[name].toPrecision(2), limit: errorLimits[name] },
+        facts: { layer, polynomial: name, error: error.toPrecision(2), limit: errorLimits[name] },
         fix: 'Calibrate on more and more typical text, or use parameters with more levels and higher degrees.',
       });
     }
@@ -245,11 +264,11 @@ export async function makePlan(
     block: new DryRunEvaluator(1, 0, 0).counts,
     weights: [],
   };
-  const depths = stretchDepths(layerDepths(degrees), cuts);
+  const depths = stretchDepths(layerDepths(degrees, kindsOf(model.config)), cuts);
   const trimmed = Object.fromEntries(
     Object.entries(depths).map(([cut, depth]) => [cut, Math.min(topLevel, bottomLevel + depth)]),
   );
-  const rides: (CutName | null)[] = [null, ...cuts.filter((cut) => cut !== 'start' && cut !== 'silu')];
+  const rides: (CutName | null)[] = [null, ...cuts.filter((cut) => carriesNorms(cut))];
   let problem: unknown;
   // Low starts make cheap operations; but what waits for a later stretch may need the higher ones.
   for (const normRide of rides) {

@@ -1,7 +1,14 @@
 import { fitChebyshev, maxError } from '@sotto/he/circuits';
 import type { LlamaConfig } from '@sotto/model';
-import { silu } from '@sotto/model';
-import type { Calibration, Interval, LayerCalibration } from './calibration.js';
+import { gateKindOf, silu } from '@sotto/model';
+import {
+  type AnyLayerCalibration,
+  type Calibration,
+  type Interval,
+  isKernelLayer,
+  type LayerCalibration,
+} from './calibration.js';
+import { type KernelPolynomials, kernelPolynomials } from './kernel-polynomials.js';
 
 /** Degrees of the approximations; each costs ceil(log2(degree + 1)) levels. */
 export interface Degrees {
@@ -14,6 +21,10 @@ export interface Degrees {
   /** Inverse of the sum of squares, before one Newton step. */
   readonly lastInverse: number;
   readonly silu: number;
+  /** 1/sqrt of the mean square of a head's kernel sums. */
+  readonly head: number;
+  /** 1/(mean square) of a row before a bilinear gate. */
+  readonly rowInverse: number;
 }
 
 export const defaultDegrees: Degrees = {
@@ -23,11 +34,14 @@ export const defaultDegrees: Degrees = {
   inverse: 63,
   lastInverse: 31,
   silu: 15,
+  head: 15,
+  rowInverse: 7,
 };
 
 /**
- * 1/sqrt(mean square) as a polynomial. The stream is kept times `streamScale`, so that the sum of its squares needs only `offset`
- * to lie in [-1, 1]; the polynomial gives `rowScale` / sqrt(mean square + eps), which is at most 1.
+ * A power of the mean square as a polynomial: -1/2, or -1 where a product of two normalised rows follows. The stream is kept times
+ * `streamScale`, so that the sum of its squares needs only `offset` to lie in [-1, 1]; the polynomial gives `rowScale` times the
+ * power of (mean square + eps), which is at most 1.
  */
 export interface NormPolynomial {
   readonly streamScale: number;
@@ -36,10 +50,8 @@ export interface NormPolynomial {
   readonly coefficients: readonly number[];
 }
 
-/** All constants of one layer. The names of the softmax parts follow the normalise-and-square step of Cho et al. (CCS 2024). */
-export interface LayerPolynomials {
-  readonly attentionNorm: NormPolynomial;
-  readonly feedForwardNorm: NormPolynomial;
+/** Softmax by the normalise-and-square step of Cho et al. (CCS 2024). */
+export interface SoftmaxPolynomials {
   /** z = scoreMiddle + scoreHalf * v with v in [-1, 1]. */
   readonly scoreMiddle: number;
   readonly scoreHalf: number;
@@ -53,13 +65,51 @@ export interface LayerPolynomials {
   readonly squareSumOffset: number;
   /** Approximates 1 / (twice the sum of squares). */
   readonly lastInverse: readonly number[];
-  /** SiLU inputs are divided by this, its output too. */
+}
+
+/** All constants of one layer; those of one attention kind and of one gate kind. */
+export interface LayerPolynomials {
+  readonly attentionNorm: NormPolynomial;
+  readonly feedForwardNorm: NormPolynomial;
+  readonly softmax: SoftmaxPolynomials | null;
+  readonly kernel: KernelPolynomials | null;
+  /** Gates are divided by this: inputs and outputs of SiLU, or the gate of a row that is not normalised yet. */
   readonly gateScale: number;
   readonly upScale: number;
-  readonly silu: readonly number[];
-  /** Worst errors in the windows, relative; of SiLU absolute and in the inner half of its window. */
-  readonly errors: Readonly<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu', number>>;
+  /** Null for a bilinear gate. */
+  readonly silu: readonly number[] | null;
+  readonly errors: PolynomialErrors;
 }
+
+/** The constants of a layer of a plain Llama, at one level. */
+export type StockPolynomials = SoftmaxPolynomials &
+  Pick<LayerPolynomials, 'attentionNorm' | 'feedForwardNorm' | 'gateScale' | 'upScale'> & {
+    readonly silu: readonly number[];
+    readonly errors: Readonly<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu', number>>;
+  };
+
+export function stockOf(p: LayerPolynomials): StockPolynomials {
+  const { norm, exp, inverse, lastInverse, silu } = p.errors as StockPolynomials['errors'];
+  if (p.silu === null) throw new TypeError('The layer has a bilinear gate.');
+  return { ...p, ...softmaxOf(p), silu: p.silu, errors: { norm, exp, inverse, lastInverse, silu } };
+}
+
+/** The constants of a layer that has softmax attention. */
+export function softmaxOf(p: LayerPolynomials): SoftmaxPolynomials {
+  if (p.softmax === null) throw new TypeError('The layer has kernel attention.');
+  return p.softmax;
+}
+
+/** The constants of a layer that has kernel attention. */
+export function kernelOf(p: LayerPolynomials): KernelPolynomials {
+  if (p.kernel === null) throw new TypeError('The layer has softmax attention.');
+  return p.kernel;
+}
+
+/** Worst errors in the windows, relative; of SiLU absolute and in the inner half of its window. */
+export type PolynomialErrors = Readonly<
+  Partial<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu' | 'head' | 'rowInverse', number>>
+>;
 
 const coefficientsOf = (series: { coefficients: Float64Array }): number[] => Array.from(series.coefficients);
 
@@ -88,11 +138,12 @@ function normPolynomial(
   window: Interval,
   config: LlamaConfig,
   degree: number,
+  power: -0.5 | -1,
 ): NormPolynomial & { error: number } {
   const [low, high] = window;
   const width = high - low;
-  const rowScale = Math.sqrt(low + config.normEps);
-  const f = (x: number): number => rowScale / Math.sqrt(x + config.normEps);
+  const rowScale = (low + config.normEps) ** -power;
+  const f = (x: number): number => rowScale * (x + config.normEps) ** power;
   const weight = (x: number): number => 1 / f(x);
   const series = fitChebyshev(f, window, degree, { weight });
   return {
@@ -104,15 +155,25 @@ function normPolynomial(
   };
 }
 
+/** A norm as exact as this needs no higher degree. */
+const EXACT_NORM = 1e-5;
+
+/** The norm of half the degree where that is exact enough, else of the whole. */
+function leanNorm(window: Interval, config: LlamaConfig, degree: number, power: -0.5 | -1) {
+  const lean = normPolynomial(window, config, (degree - 1) / 2, power);
+  return lean.error < EXACT_NORM ? lean : normPolynomial(window, config, degree, power);
+}
+
 /** Gates crowd around zero: there the approximation of SiLU is several times better than at the ends of its window. */
 const SILU_CENTRE = 0.1;
 
 /** Scores below the window's top by more than this carry no weight that matters. */
 const VISIBLE_NATS = 14;
 
-function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Degrees): LayerPolynomials {
-  const attentionNorm = normPolynomial(c.attentionMeanSquare, config, degrees.norm);
-  const feedForwardNorm = normPolynomial(c.feedForwardMeanSquare, config, degrees.norm);
+function softmaxPolynomials(
+  c: LayerCalibration,
+  degrees: Degrees,
+): { softmax: SoftmaxPolynomials; errors: PolynomialErrors } {
   const scoreMiddle = (c.score[0] + c.score[1]) / 2;
   const scoreHalf = (c.score[1] - c.score[0]) / 2;
   const root = 2 ** degrees.squarings;
@@ -132,32 +193,70 @@ function layerPolynomials(c: LayerCalibration, config: LlamaConfig, degrees: Deg
   // w = factor * u / sum with u already times sumScale, and factor^2 = squareScale / 2.
   const factor = Math.sqrt(squareScale / 2) / sumScale;
   const lastInverse = inversePolynomial([squareLow, squareHigh], degrees.lastInverse);
-
-  // SiLU is x/2 plus an even function: half of the terms vanish.
-  const scaledSilu = (v: number): number => silu(v * c.gate) / c.gate;
-  const evenDegree = degrees.silu - (degrees.silu % 2);
-  const weight = (v: number): number => 1 / (SILU_CENTRE + v * v);
-  const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even', weight });
-  const siluSeries = { ...even, coefficients: even.coefficients.map((x, n) => (n === 1 ? 0.5 : x)) };
   return {
-    attentionNorm,
-    feedForwardNorm,
-    scoreMiddle,
-    scoreHalf,
-    exp: coefficientsOf(expSeries),
-    sumOffset: (-(sumHigh + sumLow) * sumScale) / 2,
-    inverse: inverse.coefficients.map((x) => x * factor),
-    squareSumOffset: (-(squareHigh + squareLow) * squareScale) / 2,
-    lastInverse: lastInverse.coefficients.map((x) => x / squareScale),
-    gateScale: c.gate,
-    upScale: c.up,
-    silu: coefficientsOf(siluSeries),
+    softmax: {
+      scoreMiddle,
+      scoreHalf,
+      exp: coefficientsOf(expSeries),
+      sumOffset: (-(sumHigh + sumLow) * sumScale) / 2,
+      inverse: inverse.coefficients.map((x) => x * factor),
+      squareSumOffset: (-(squareHigh + squareLow) * squareScale) / 2,
+      lastInverse: lastInverse.coefficients.map((x) => x / squareScale),
+    },
     errors: {
-      norm: Math.max(attentionNorm.error, feedForwardNorm.error),
       exp: root * maxError(expSeries, exp, expWeight),
       inverse: inverse.error,
       lastInverse: lastInverse.error ** 2,
-      silu: maxError(siluSeries, scaledSilu, (v) => (Math.abs(v) <= 0.5 ? 1 : 0)) * c.gate,
+    },
+  };
+}
+
+function siluPolynomial(radius: number, degree: number): { silu: number[]; error: number } {
+  // SiLU is x/2 plus an even function: half of the terms vanish.
+  const scaledSilu = (v: number): number => silu(v * radius) / radius;
+  const evenDegree = degree - (degree % 2);
+  const weight = (v: number): number => 1 / (SILU_CENTRE + v * v);
+  const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even', weight });
+  const series = { ...even, coefficients: even.coefficients.map((x, n) => (n === 1 ? 0.5 : x)) };
+  const inner = (v: number): number => (Math.abs(v) <= 0.5 ? 1 : 0);
+  return { silu: coefficientsOf(series), error: maxError(series, scaledSilu, inner) * radius };
+}
+
+function layerPolynomials(c: AnyLayerCalibration, config: LlamaConfig, degrees: Degrees): LayerPolynomials {
+  const attentionNorm = leanNorm(c.attentionMeanSquare, config, degrees.norm, -0.5);
+  const softmax = isKernelLayer(c) ? null : softmaxPolynomials(c, degrees);
+  const kernel = isKernelLayer(c) ? kernelPolynomials(c, config, degrees.head) : null;
+  const attention = {
+    attentionNorm,
+    softmax: softmax?.softmax ?? null,
+    kernel: kernel?.kernel ?? null,
+  };
+  const errors = { ...softmax?.errors, ...(kernel === null ? {} : { head: kernel.error }) };
+  if (gateKindOf(config) === 'bilinear') {
+    const feedForwardNorm = leanNorm(c.feedForwardMeanSquare, config, degrees.rowInverse, -1);
+    // The norm comes last: until then gate and up are longer by the root of the mean square.
+    const longest = Math.sqrt(c.feedForwardMeanSquare[1] + config.normEps);
+    return {
+      ...attention,
+      feedForwardNorm,
+      gateScale: c.gate * longest,
+      upScale: c.up * longest,
+      silu: null,
+      errors: { ...errors, norm: attentionNorm.error, rowInverse: feedForwardNorm.error },
+    };
+  }
+  const feedForwardNorm = leanNorm(c.feedForwardMeanSquare, config, degrees.norm, -0.5);
+  const fitted = siluPolynomial(c.gate, degrees.silu);
+  return {
+    ...attention,
+    feedForwardNorm,
+    gateScale: c.gate,
+    upScale: c.up,
+    silu: fitted.silu,
+    errors: {
+      ...errors,
+      norm: Math.max(attentionNorm.error, feedForwardNorm.error),
+      silu: fitted.error,
     },
   };
 }
@@ -183,7 +282,7 @@ export function makePolynomials(
   return calibration.layers.map((layer) => {
     for (const choice of smaller) {
       const polynomials = layerPolynomials(layer, config, choice);
-      if (polynomials.errors.lastInverse < EXACT_ENOUGH) return polynomials;
+      if ((polynomials.errors.lastInverse ?? 0) < EXACT_ENOUGH) return polynomials;
     }
     return layerPolynomials(layer, config, degrees);
   });

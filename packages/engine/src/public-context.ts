@@ -101,13 +101,14 @@ export function publicScores(
   );
 }
 
-/** Sum over the pair index of weight times public value of a page; the sum over columns is still to be done. */
+/** Sum over the pair index of weight times public value of a page, times `scale`; the sum over columns is still to be done. */
 export function publicValues(
   model: LlamaModel,
   l: Layout,
   context: PublicContext,
   layer: number,
   page: number,
+  scale = 1,
 ): LinearMap {
   const { config } = model;
   const headDim = headDimOf(config);
@@ -122,7 +123,7 @@ export function publicValues(
     (outPair, _, n, head) => {
       if (head >= config.headCount || 2 * outPair >= headDim) return null;
       const at = Math.floor(head / headsAKey) * headDim + 2 * outPair;
-      return [values[n]![at]!, values[n]![at + 1]!];
+      return [scale * values[n]![at]!, scale * values[n]![at + 1]!];
     },
   );
 }

@@ -1,8 +1,18 @@
 import type { LlamaTrace } from '@sotto/model';
-import type { Calibration, Interval, LayerCalibration } from './calibration.js';
+import {
+  type AnyLayerCalibration,
+  type Calibration,
+  type Interval,
+  isKernelLayer,
+  type LayerCalibration,
+} from './calibration.js';
 
 /** The linear shift of a layer's scores, see {@link LayerCalibration}. */
 export type RowShift = Pick<LayerCalibration, 'shift' | 'offset' | 'slope'>;
+
+/** Shift of a layer's scores; null with kernel attention, which needs none. */
+const shiftIn = (layer: RowShift | AnyLayerCalibration | null): RowShift | null =>
+  layer !== null && 'shift' in layer ? layer : null;
 
 /** What is measured of every row: the arguments of the polynomials, and the sizes that a refresh carries. */
 export const rangeKinds = [
@@ -11,6 +21,8 @@ export const rangeKinds = [
   'score',
   'logSum',
   'logSquareSum',
+  'kernelBase',
+  'headMeanSquare',
   'gate',
   'up',
   'residual',
@@ -46,15 +58,22 @@ export function shiftOf(
 /**
  * A hook for the clear model that tells the ranges of every row from position `from` on.
  *
+ * @param layers row shifts; null for a layer with kernel attention.
  * @param from rows before it are public: nothing of them is encrypted.
  */
-export function observeRanges(layers: readonly RowShift[], from: number, listen: RangeListener): LlamaTrace {
+export function observeRanges(
+  layers: readonly (RowShift | AnyLayerCalibration | null)[],
+  from: number,
+  listen: RangeListener,
+): LlamaTrace {
   const normalised = new Map<number, Float64Array>();
   return (name, layer, position, values, head) => {
     if (position < from) return;
     if (name === 'normalised') normalised.set(position, Float64Array.from(values));
     else if (name === 'scores') {
-      const shift = shiftOf(layers[layer]!, head, normalised.get(position)!, position);
+      const rule = shiftIn(layers[layer]!);
+      if (rule === null) return;
+      const shift = shiftOf(rule, head, normalised.get(position)!, position);
       let low = Number.POSITIVE_INFINITY;
       let high = Number.NEGATIVE_INFINITY;
       for (const value of values) {
@@ -90,6 +109,12 @@ export function windowOf(calibration: Pick<Calibration, 'layers'>, kind: RangeKi
   const everything: Interval = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   if (c === undefined || kind === 'residual' || kind === 'residualMiddle') return everything;
   if (kind === 'gate' || kind === 'up') return [-c[kind], c[kind]];
+  if (kind === 'attentionMeanSquare' || kind === 'feedForwardMeanSquare') return c[kind];
+  if (isKernelLayer(c)) {
+    if (kind === 'kernelBase') return [-c.kernelBase, c.kernelBase];
+    return kind === 'headMeanSquare' ? [0, c.headMeanSquare] : everything;
+  }
+  if (kind === 'kernelBase' || kind === 'headMeanSquare') return everything;
   if (kind === 'logSum' || kind === 'logSquareSum') return [Number.NEGATIVE_INFINITY, c[kind][1] + 1e-9];
   return c[kind];
 }

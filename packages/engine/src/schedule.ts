@@ -1,13 +1,21 @@
 import { SottoError } from '@sotto/base';
 import { polynomialDepth } from '@sotto/he/circuits';
 import type { ExactShape } from '@sotto/he/scheme';
+import {
+  type AttentionKind,
+  attentionKindOf,
+  type GateKind,
+  gateKindOf,
+  type LlamaConfig,
+} from '@sotto/model';
 import type { Layout } from './layout.js';
 import type { Degrees } from './polynomials.js';
 
 /**
  * Places in a layer where the state is narrow (one complex ciphertext besides the residual stream), in order:
  * the residual stream, scaled scores, root of the exponential, exponential, normalised exponential before and after squaring,
- * residual stream before the feed-forward half, gate and up together, SiLU and up together.
+ * head sums of kernel attention, residual stream before the feed-forward half, gate and up together, SiLU and up together. A layer
+ * has those of its kinds.
  */
 export const cutNames = [
   'start',
@@ -16,6 +24,7 @@ export const cutNames = [
   'exponential',
   'normalised',
   'weights',
+  'heads',
   'middle',
   'gate',
   'silu',
@@ -23,26 +32,57 @@ export const cutNames = [
 export type CutName = (typeof cutNames)[number];
 
 /**
- * The shape of the state at a cut. The residual stream repeats over the features; everything else fills the ring.
+ * The shape of the state at a cut. The residual stream repeats over the features, the sums of the heads over the columns; everything
+ * else fills the ring. Of two short periods the longer one serves both, so that one kind of refresh does.
+ *
  * @param pair two real values ride as real and imaginary part.
  */
 export function cutShape(layout: Layout, cut: CutName, pair: boolean): ExactShape {
-  const isStream = cut === 'start' || cut === 'middle';
-  const period = isStream && !pair ? layout.width * layout.blockRows : layout.slots;
+  const isNarrow = cut === 'start' || cut === 'middle' || cut === 'heads';
+  const narrow = Math.max(layout.width, cut === 'heads' ? 2 * layout.pairs * layout.heads : 0);
+  const period = isNarrow && !pair ? narrow * layout.blockRows : layout.slots;
   return { period, real: !pair && cut !== 'gate' };
 }
 
 /** Levels consumed from the start of a layer to each cut, and to its end. */
 export interface LayerDepths {
-  readonly at: Readonly<Record<CutName, number>>;
+  readonly at: Readonly<Partial<Record<CutName, number>>>;
   readonly end: number;
+}
+
+/** What the layers of a model are made of. */
+export interface LayerKinds {
+  readonly attention: AttentionKind;
+  readonly gate: GateKind;
+}
+
+export function kindsOf(config: LlamaConfig): LayerKinds {
+  return { attention: attentionKindOf(config), gate: gateKindOf(config) };
 }
 
 /** Product, routing, spreading over columns, query times key, causal mask: the path beside the norm. */
 const SCORE_PATH_DEPTH = 5;
 
-export function layerDepths(degrees: Degrees): LayerDepths {
+/** @param kinds plain Llama when absent. */
+export function layerDepths(
+  degrees: Degrees,
+  kinds: LayerKinds = { attention: 'softmax', gate: 'silu' },
+): LayerDepths {
   const norm = 1 + polynomialDepth(degrees.norm);
+  const attention =
+    kinds.attention === 'softmax' ? softmaxDepths(degrees, norm) : kernelDepths(degrees, norm);
+  const { middle } = attention;
+  if (kinds.gate === 'bilinear') {
+    // Product, square and product run beside the norm, which comes last.
+    const end = middle + Math.max(3, 1 + polynomialDepth(degrees.rowInverse)) + 1;
+    return { at: { start: 0, ...attention }, end };
+  }
+  const gate = middle + norm + 1;
+  const silu = gate + polynomialDepth(degrees.silu);
+  return { at: { start: 0, ...attention, gate, silu }, end: silu + 2 };
+}
+
+function softmaxDepths(degrees: Degrees, norm: number) {
   const score = Math.max(norm, SCORE_PATH_DEPTH) + 2;
   const root = score + polynomialDepth(degrees.exp);
   const exponential = root + degrees.squarings;
@@ -50,20 +90,43 @@ export function layerDepths(degrees: Degrees): LayerDepths {
   const weights = normalised + 1;
   // Inverse, Newton step; product with the values; output projection.
   const middle = weights + polynomialDepth(degrees.lastInverse) + 2 + 2;
-  const gate = middle + norm + 1;
-  const silu = gate + polynomialDepth(degrees.silu);
-  return {
-    at: { start: 0, score, root, exponential, normalised, weights, middle, gate, silu },
-    end: silu + 2,
-  };
+  return { score, root, exponential, normalised, weights, middle };
+}
+
+function kernelDepths(degrees: Degrees, norm: number) {
+  const score = Math.max(norm, SCORE_PATH_DEPTH) + 2;
+  // Fourth power, product with the masked norms, product with the values, taking real and imaginary parts apart.
+  const heads = score + 2 + 2 + 1;
+  // Square, root, product; output projection.
+  const middle = heads + 1 + polynomialDepth(degrees.head) + 2;
+  return { heads, middle };
+}
+
+/** The places of a layer in order, its start first. */
+function placesOf(depths: LayerDepths): CutName[] {
+  return cutNames.filter((name) => depths.at[name] !== undefined);
+}
+
+/** Progress that a layer reports: its places and its end. */
+export function stepsOf(depths: LayerDepths): number {
+  return placesOf(depths).length + 1;
 }
 
 /** A refresh of two packed values is followed by one product that takes them apart. */
 const unpackingLevels = (cut: CutName): number => (cut === 'silu' ? 1 : 0);
 
+/**
+ * Whether the state at a cut is one real value, so that a refresh there can carry the row norms of the keys in its imaginary half and
+ * the layer still needs them.
+ */
+export function carriesNorms(cut: CutName): boolean {
+  return cut !== 'start' && cut !== 'heads' && cut !== 'silu';
+}
+
 /** Latest cuts first among equals: where the noise of a refresh is squared away, it hurts least. */
 const preference: readonly CutName[] = [
   'normalised',
+  'heads',
   'root',
   'middle',
   'silu',
@@ -95,13 +158,12 @@ export function pageRefreshes(
  * @throws SottoError `PLAN_TOO_FEW_LEVELS`.
  */
 export function chooseCuts(depths: LayerDepths, usableLevels: number): CutName[] {
-  const inner = cutNames.slice(1);
+  const inner = placesOf(depths).slice(1);
   let best: CutName[] | null = null;
   let bestRank = 0;
   for (let mask = 0; mask < 1 << inner.length; mask++) {
     const cuts: CutName[] = ['start', ...inner.filter((_, i) => (mask >> i) & 1)];
-    const ends = [...cuts.slice(1).map((cut) => depths.at[cut]), depths.end];
-    if (cuts.some((cut, i) => ends[i]! - depths.at[cut] + unpackingLevels(cut) > usableLevels)) continue;
+    if (Object.values(stretchDepths(depths, cuts)).some((depth) => depth > usableLevels)) continue;
     const rank = cuts.reduce((sum, cut) => sum + 2 ** (preference.length - preference.indexOf(cut)), 0);
     if (best === null || cuts.length < best.length || (cuts.length === best.length && rank > bestRank)) {
       best = cuts;
@@ -109,7 +171,7 @@ export function chooseCuts(depths: LayerDepths, usableLevels: number): CutName[]
     }
   }
   if (best === null) {
-    const places = [...cutNames.map((cut) => depths.at[cut]), depths.end];
+    const places = [...placesOf(depths).map((cut) => depths.at[cut]!), depths.end];
     const needed = Math.max(...places.slice(1).map((place, i) => place - places[i]!));
     throw new SottoError('The circuit is deeper than the levels between two refreshes.', {
       code: 'PLAN_TOO_FEW_LEVELS',
@@ -125,6 +187,6 @@ export function stretchDepths(
   depths: LayerDepths,
   cuts: readonly CutName[],
 ): Partial<Record<CutName, number>> {
-  const ends = [...cuts.slice(1).map((cut) => depths.at[cut]), depths.end];
-  return Object.fromEntries(cuts.map((cut, i) => [cut, ends[i]! - depths.at[cut] + unpackingLevels(cut)]));
+  const ends = [...cuts.slice(1).map((cut) => depths.at[cut]!), depths.end];
+  return Object.fromEntries(cuts.map((cut, i) => [cut, ends[i]! - depths.at[cut]! + unpackingLevels(cut)]));
 }

@@ -1,10 +1,20 @@
-import { type LlamaConfig, type LlamaModel, readLlama2c, SeededRandom, writeLlama2c } from '@sotto/model';
+import { sha256, toHex } from '@sotto/base';
+import {
+  attentionKindOf,
+  attentionWidthOf,
+  checkConfig,
+  gateKindOf,
+  kvDimOf,
+  type LlamaConfig,
+  type LlamaModel,
+  SeededRandom,
+} from '@sotto/model';
 import { calibrate } from './calibrate.js';
 import type { Calibration } from './calibration.js';
 
 /**
  * A random model that fits small rings, and its calibration: two layers of width 8, two heads, grouped keys. Weights are scaled so
- * that all ranges are tame; it has no language, but every part of the circuit.
+ * that all ranges are tame; it has no language, but every part of the circuit of its kinds.
  *
  * @param calibratedTokens length of the texts that its ranges are measured on.
  */
@@ -24,33 +34,37 @@ export function tinyTestModel(
     tied: true,
     normEps: 1e-5,
     ropeBase: 10000,
+    ...(shape.attention === 'kernel4-rms' ? { headEps: 4 } : {}),
     ...shape,
   };
+  checkConfig(config);
   const random = new SeededRandom(seed);
   const tensor = (size: number, scale: number, mean = 0): Float32Array =>
     Float32Array.from({ length: size }, () => mean + scale * random.normal());
   const { dim, hiddenDim } = config;
-  const kvDim = (dim / config.headCount) * config.kvHeadCount;
+  const kvDim = kvDimOf(config);
+  const width = attentionWidthOf(config);
   const fan = (inputs: number, gain: number): number => gain / Math.sqrt(inputs);
+  const kernel = attentionKindOf(config) === 'kernel4-rms';
+  const bilinear = gateKindOf(config) === 'bilinear';
+  // A fourth power and a product have longer tails than softmax and SiLU.
+  const sharpness = kernel ? 0.6 : 1.2;
   const embedding = tensor(config.vocabSize * dim, 1);
-  const file = writeLlama2c({
-    config,
-    embedding,
-    layers: Array.from({ length: config.layerCount }, () => ({
-      attentionNorm: tensor(dim, 0.1, 1),
-      wq: tensor(dim * dim, fan(dim, 1.2)),
-      wk: tensor(kvDim * dim, fan(dim, 1.2)),
-      wv: tensor(kvDim * dim, fan(dim, 1)),
-      wo: tensor(dim * dim, fan(dim, 0.5)),
-      feedForwardNorm: tensor(dim, 0.1, 1),
-      w1: tensor(hiddenDim * dim, fan(dim, 1)),
-      w2: tensor(dim * hiddenDim, fan(hiddenDim, 0.5)),
-      w3: tensor(hiddenDim * dim, fan(dim, 1)),
-    })),
-    finalNorm: tensor(dim, 0.1, 1),
-    head: embedding,
-  });
-  const model = readLlama2c(file);
+  const layers = Array.from({ length: config.layerCount }, () => ({
+    ...(kernel ? { keyCountPower: tensor(config.headCount, 0.1, 0.6) } : {}),
+    attentionNorm: tensor(dim, 0.1, 1),
+    wq: tensor(width * dim, fan(dim, sharpness)),
+    wk: tensor(kvDim * dim, fan(dim, sharpness)),
+    wv: tensor(kvDim * dim, fan(dim, 1)),
+    wo: tensor(dim * width, fan(width, 0.5)),
+    feedForwardNorm: tensor(dim, 0.1, 1),
+    w1: tensor(hiddenDim * dim, fan(dim, 1)),
+    w2: tensor(dim * hiddenDim, fan(hiddenDim, bilinear ? 0.25 : 0.5)),
+    w3: tensor(hiddenDim * dim, fan(dim, 1)),
+  }));
+  const digest = toHex(sha256(new TextEncoder().encode(JSON.stringify([seed, config]))));
+  const finalNorm = tensor(dim, 0.1, 1);
+  const model: LlamaModel = { config, embedding, layers, finalNorm, head: embedding, digest };
   // A random model is asked about any tokens, not about its own text.
   const length = Math.min(calibratedTokens, config.contextLength);
   const texts = Array.from({ length: 64 }, () =>

@@ -1,5 +1,5 @@
 import { embedTokens, type LlamaModel, traceRows } from '@sotto/model';
-import type { LayerCalibration } from './calibration.js';
+import type { AnyLayerCalibration } from './calibration.js';
 import type { PrefixContext } from './calibration-texts.js';
 import { observeRanges, windowOf } from './row-ranges.js';
 
@@ -13,7 +13,7 @@ const ROWS_BEFORE = 12;
 /** Whether every value that `tokens` cause stays inside the windows of a calibration. */
 export function staysInside(
   model: LlamaModel,
-  layers: readonly LayerCalibration[],
+  layers: readonly AnyLayerCalibration[],
   context: PrefixContext,
   tokens: readonly number[],
 ): boolean {
@@ -38,7 +38,7 @@ export function staysInside(
  */
 export function* probeTokens(
   model: LlamaModel,
-  layers: readonly LayerCalibration[],
+  layers: readonly AnyLayerCalibration[],
   before: PrefixContext,
   filler: readonly number[],
   known: ReadonlySet<number>,

@@ -2,7 +2,7 @@ import type { SlotVector } from '@sotto/he/scheme';
 import { headDimOf, kvDimOf, type LlamaModel, meanSquare, rmsNorm, ropeAngle, silu } from '@sotto/model';
 import type { LayerCalibration } from './calibration.js';
 import { attentionSlot, innerOf, type Layout, privatePlace } from './layout.js';
-import type { Degrees, LayerPolynomials, NormPolynomial } from './polynomials.js';
+import type { Degrees, NormPolynomial, StockPolynomials } from './polynomials.js';
 import { type PublicContext, publicSlot } from './public-context.js';
 
 /** What a step of a layer should give, computed in float64 from the decrypted values that went into it. */
@@ -40,7 +40,7 @@ export interface IdealScope {
   readonly layout: Layout;
   readonly index: number;
   readonly calibration: LayerCalibration;
-  readonly polynomials: LayerPolynomials;
+  readonly polynomials: StockPolynomials;
   readonly degrees: Degrees;
   readonly place: IdealPlace;
   /** The layer's rows; {@link idealScore} appends to them. */

@@ -1,8 +1,10 @@
+import { SottoError } from '@sotto/base';
 import type { SlotVector } from '@sotto/he/scheme';
-import { forwardRows, type KvCache, type LlamaModel } from '@sotto/model';
-import type { Calibration } from './calibration.js';
+import { forwardRows, isPlainLlama, type KvCache, type LlamaModel } from '@sotto/model';
+import { type Calibration, softmaxLayer } from './calibration.js';
 import type { Conversation, TransformerOptions } from './execute.js';
 import type { Plan } from './plan.js';
+import { stockOf } from './polynomials.js';
 import {
   type Ideal,
   type IdealPlace,
@@ -80,7 +82,14 @@ export class PrecisionTrace<C> {
   #x: Float64Array[] = [];
   #middle: Float64Array[] = [];
 
+  /** @throws SottoError `TRACE_KIND_UNSUPPORTED` for a model that is no plain Llama. */
   constructor(options: TraceOptions<C>) {
+    if (!isPlainLlama(options.model.config)) {
+      throw new SottoError('The trace knows the steps of plain Llama models only.', {
+        code: 'TRACE_KIND_UNSUPPORTED',
+        fix: 'Trace stories260K; measureAgreement compares models of other kinds with the clear one.',
+      });
+    }
     this.#options = options;
     this.#past = Array.from({ length: options.model.config.layerCount }, () => ({ keys: [], values: [] }));
   }
@@ -118,12 +127,12 @@ export class PrecisionTrace<C> {
   }) => {
     const { model, plan, calibration, read } = this.#options;
     const { polynomials: all, layout, degrees, client } = plan;
-    const polynomials = all[layer]!;
+    const polynomials = stockOf(all[layer]!);
     const scope: IdealScope = {
       model,
       layout,
       index: layer,
-      calibration: calibration.layers[layer]!,
+      calibration: softmaxLayer(calibration.layers[layer]!),
       polynomials,
       degrees,
       place: this.#place!,

@@ -3,7 +3,7 @@ import { createCleartextEvaluator } from '@sotto/he/cleartext';
 import { SeededRandom } from '@sotto/model';
 import { describe, expect, test } from 'vitest';
 import { attentionSlot, innerOf, makeLayout } from './layout.js';
-import { defaultDegrees, makePolynomials } from './polynomials.js';
+import { defaultDegrees, makePolynomials, softmaxOf } from './polynomials.js';
 import { tinyTestModel } from './tiny-model.js';
 import { attentionInput, attentionOutput, feedForwardInput, feedForwardOutput, kinds } from './weights.js';
 
@@ -70,11 +70,11 @@ describe.each(shapes)('products in the layout: $name', ({ shape, slots, blockRow
               const at = (name === 'query' ? h : Math.floor(h / group)) * headDim + 2 * pair;
               const re = dot(matrix, at, w.attentionNorm, rows[t]!) * unscale;
               const im = dot(matrix, at + 1, w.attentionNorm, rows[t]!) * unscale;
-              const half = 2 * Math.sqrt(headDim) * p.scoreHalf;
+              const half = 2 * Math.sqrt(headDim) * softmaxOf(p).scoreHalf;
               want = name === 'query' ? [re / half, im / half] : name === 'key' ? [re, -im] : [re, im];
               if (name === 'shift') {
                 const shift = Float32Array.from(calibration.layers[0]!.shift[h]!);
-                want = [(-dot(shift, 0, w.attentionNorm, rows[t]!) * unscale) / p.scoreHalf, 0];
+                want = [(-dot(shift, 0, w.attentionNorm, rows[t]!) * unscale) / softmaxOf(p).scoreHalf, 0];
               }
             }
             expect(out.re[slot]).toBeCloseTo(want[0], 5);

@@ -1,8 +1,8 @@
-import { headDimOf, type LlamaModel } from '@sotto/model';
-import type { LayerCalibration } from './calibration.js';
+import { attentionWidthOf, headDimOf, type LlamaModel } from '@sotto/model';
+import { type AnyLayerCalibration, softmaxLayer } from './calibration.js';
 import { innerOf, type Layout, quarterStride } from './layout.js';
 import { balancedBabySteps, type FeatureShape, featureMap, type LinearMap } from './linear-map.js';
-import type { LayerPolynomials, NormPolynomial } from './polynomials.js';
+import { kernelOf, type LayerPolynomials, type NormPolynomial } from './polynomials.js';
 
 /** The four things that one product makes of a normalised row, each in its quarter of the columns. */
 export const kinds = { query: 0, key: 1, shift: 2, value: 3 } as const;
@@ -34,7 +34,7 @@ export function attentionInput(
   model: LlamaModel,
   l: Layout,
   layer: number,
-  calibration: LayerCalibration,
+  calibration: AnyLayerCalibration,
   p: LayerPolynomials,
 ): LinearMap {
   const { config } = model;
@@ -42,8 +42,12 @@ export function attentionInput(
   const headDim = headDimOf(config);
   const group = config.headCount / config.kvHeadCount;
   const scale = unscale(p.attentionNorm);
-  // Half temperature: scores are halved.
-  const queryScale = scale / (2 * Math.sqrt(headDim) * p.scoreHalf);
+  const { softmax, kernel } = p;
+  // Softmax at half temperature: scores are halved. The kernel takes a quarter of them.
+  const scoreScale = softmax === null ? 4 * kernelOf(p).baseScale : 2 * softmax.scoreHalf;
+  const queryScale = scale / (Math.sqrt(headDim) * scoreScale);
+  const valueScale = scale * (kernel?.valueScale ?? 1);
+  const shifts = softmax === null ? null : softmaxLayer(calibration).shift;
   return fromStream(`attention-input/${layer}`, l, config.dim, (feature, input) => {
     const head = feature % l.heads;
     const pair = Math.floor(feature / l.heads) % l.pairs;
@@ -51,14 +55,17 @@ export function attentionInput(
     if (head >= config.headCount || pair >= headDim / 2) return null;
     const gain = w.attentionNorm[input]!;
     const kind = Math.floor(column / (l.columns / 4));
-    if (kind === kinds.shift) return [(-gain * scale * calibration.shift[head]![input]!) / p.scoreHalf, 0];
+    if (kind === kinds.shift) {
+      if (softmax === null) return null;
+      return [(-gain * scale * shifts![head]![input]!) / softmax.scoreHalf, 0];
+    }
     const ofHead = kind === kinds.query ? head : Math.floor(head / group);
     const row = ofHead * headDim + 2 * pair;
     const at = row * config.dim + input;
     if (kind === kinds.query)
       return [gain * queryScale * w.wq[at]!, gain * queryScale * w.wq[at + config.dim]!];
     if (kind === kinds.key) return [gain * scale * w.wk[at]!, -gain * scale * w.wk[at + config.dim]!];
-    return [gain * scale * w.wv[at]!, gain * scale * w.wv[at + config.dim]!];
+    return [gain * valueScale * w.wv[at]!, gain * valueScale * w.wv[at + config.dim]!];
   });
 }
 
@@ -73,6 +80,7 @@ export function attentionOutput(model: LlamaModel, l: Layout, layer: number, p: 
   const inputs = l.pairs * l.heads;
   // The inverse was that of twice the sum, so the average comes halved; the real part doubles.
   const scale = p.feedForwardNorm.streamScale;
+  const width = attentionWidthOf(config);
   return featureMap(
     `attention-output/${layer}`,
     shapeOf(l),
@@ -84,14 +92,46 @@ export function attentionOutput(model: LlamaModel, l: Layout, layer: number, p: 
       const pair = Math.floor(input / l.heads);
       const head = input % l.heads;
       if (output >= config.dim || head >= config.headCount || 2 * pair >= headDim) return null;
-      const at = output * config.dim + head * headDim + 2 * pair;
+      const at = output * width + head * headDim + 2 * pair;
       return [scale * w.wo[at]!, -scale * w.wo[at + 1]!];
     },
     Math.max(l.width, inputs),
   );
 }
 
-/** Half the gate (real part) and half of up (imaginary part), in the staircase order of {@link innerOf}. */
+/**
+ * The output projection of kernel attention. Input: the features of every head, real parts of the pairs in even columns and imaginary
+ * parts in odd ones, normalised up to a scale; output: the new residual features.
+ */
+export function headsOutput(model: LlamaModel, l: Layout, layer: number, p: LayerPolynomials): LinearMap {
+  const { config } = model;
+  const w = model.layers[layer]!;
+  const headDim = headDimOf(config);
+  const width = attentionWidthOf(config);
+  const inputs = 2 * l.pairs * l.heads;
+  const scale = p.feedForwardNorm.streamScale * kernelOf(p).outputScale;
+  return featureMap(
+    `attention-output/${layer}`,
+    shapeOf(l),
+    range(inputs),
+    balancedBabySteps(inputs, 1),
+    (feature, diagonal) => {
+      const output = feature % l.width;
+      const input = (feature + diagonal) % inputs;
+      const part = Math.floor(input / (l.pairs * l.heads));
+      const pair = Math.floor(input / l.heads) % l.pairs;
+      const head = input % l.heads;
+      if (output >= config.dim || head >= config.headCount || 2 * pair >= headDim) return null;
+      return [scale * w.wo[output * width + head * headDim + 2 * pair + part]!, 0];
+    },
+    Math.max(l.width, inputs),
+  );
+}
+
+/**
+ * Half the gate (real part) and half of up (imaginary part), in the staircase order of {@link innerOf}; with a bilinear gate both
+ * whole and before the norm.
+ */
 export function feedForwardInput(
   model: LlamaModel,
   l: Layout,
@@ -100,12 +140,12 @@ export function feedForwardInput(
 ): LinearMap {
   const { config } = model;
   const w = model.layers[layer]!;
-  const scale = unscale(p.feedForwardNorm);
+  const scale = p.silu === null ? 1 / p.feedForwardNorm.streamScale : 0.5 * unscale(p.feedForwardNorm);
   return fromStream(`feed-forward-input/${layer}`, l, config.dim, (feature, input) => {
     const inner = innerOf(l, feature);
     if (inner >= config.hiddenDim) return null;
     const at = inner * config.dim + input;
-    const gain = 0.5 * w.feedForwardNorm[input]! * scale;
+    const gain = w.feedForwardNorm[input]! * scale;
     return [(gain * w.w1[at]!) / p.gateScale, (gain * w.w3[at]!) / p.upScale];
   });
 }
@@ -135,7 +175,9 @@ export function feedForwardOutput(
 ): LinearMap {
   const { config } = model;
   const w = model.layers[layer]!;
-  const scale = streamScale * p.gateScale * p.upScale;
+  // A bilinear gate comes as the square of gate + i up, whose imaginary part is twice the product; taking the real part doubles again.
+  const scale =
+    streamScale * p.gateScale * p.upScale * (p.silu === null ? 0.25 / p.feedForwardNorm.rowScale : 1);
   const diagonals = range(l.downDiagonals);
   let owner: Int32Array | null = null;
   return featureMap(
@@ -149,7 +191,8 @@ export function feedForwardOutput(
       if (output >= config.dim || inner >= config.hiddenDim) return null;
       owner ??= downOwners(l);
       if (owner[output * l.innerWidth + inner] !== feature * diagonals.length + d) return null;
-      return [scale * w.w2[output * config.hiddenDim + inner]!, 0];
+      const weight = scale * w.w2[output * config.hiddenDim + inner]!;
+      return p.silu === null ? [0, -weight] : [weight, 0];
     },
   );
 }

@@ -1,3 +1,4 @@
+import { attentionWidthOf } from './config.js';
 import type { LlamaLayer, LlamaModel } from './llama2c.js';
 import { matmulModule } from './matmul-module.js';
 
@@ -35,7 +36,7 @@ export function accelerate(model: LlamaModel): LlamaModel {
     ...model.layers.flatMap((layer) => Object.values(layer) as Float32Array[]),
   ];
   if (!tied) matrices.push(model.head);
-  const widest = Math.max(config.dim, config.hiddenDim);
+  const widest = Math.max(config.dim, config.hiddenDim, attentionWidthOf(config));
   const scratchBytes = 4 * BATCH_ROWS * (widest + Math.max(widest, config.vocabSize));
   const weightBytes = matrices.reduce((sum, { length }) => sum + 16 * Math.ceil(length / 4), 0);
   const neededBytes = FIRST_BYTE + scratchBytes + weightBytes + 16;

@@ -1,6 +1,13 @@
 import { SottoError } from '@sotto/base';
-import { checkConfig, kvDimOf, type LlamaConfig } from './config.js';
-import type { LlamaLayer, LlamaModel } from './llama2c.js';
+import {
+  attentionKindOf,
+  attentionWidthOf,
+  checkConfig,
+  headDimOf,
+  kvDimOf,
+  type LlamaConfig,
+} from './config.js';
+import type { LlamaLayer, LlamaModel, StockTensor } from './llama2c.js';
 import { readFinite, shownName, type TensorStore } from './tensor-store.js';
 
 /** What a checkpoint calls its tensors. */
@@ -8,7 +15,15 @@ export interface TensorNames {
   readonly embedding: string;
   readonly finalNorm: string;
   readonly head: string;
-  layer(index: number): Record<keyof LlamaLayer, string>;
+  layer(index: number): LayerNames;
+}
+
+/** The names of the tensors of a layer; those of special kinds where the format has a place for them. */
+export type LayerNames = Record<StockTensor, string> & Partial<Record<keyof LlamaLayer, string>>;
+
+/** What the names of a layer are to be for these shapes. */
+function nameOf(names: LayerNames, key: keyof LlamaLayer): string {
+  return names[key] ?? notLlama('the format has no place for a tensor', { tensor: key });
 }
 
 /** What a model of another architecture is refused with. */
@@ -21,18 +36,20 @@ export function notLlama(reason: string, facts: Record<string, string | number> 
 }
 
 /** Shapes of the tensors of a layer, [outputs, inputs]. */
-export function layerShapes(c: LlamaConfig): Record<keyof LlamaLayer, readonly number[]> {
+export function layerShapes(c: LlamaConfig): Partial<Record<keyof LlamaLayer, readonly number[]>> {
   const kvDim = kvDimOf(c);
+  const width = attentionWidthOf(c);
   return {
     attentionNorm: [c.dim],
-    wq: [c.dim, c.dim],
+    wq: [width, c.dim],
     wk: [kvDim, c.dim],
     wv: [kvDim, c.dim],
-    wo: [c.dim, c.dim],
+    wo: [c.dim, width],
     feedForwardNorm: [c.dim],
     w1: [c.hiddenDim, c.dim],
     w2: [c.dim, c.hiddenDim],
     w3: [c.hiddenDim, c.dim],
+    ...(attentionKindOf(c) === 'kernel4-rms' ? { keyCountPower: [c.headCount] } : {}),
   };
 }
 
@@ -58,18 +75,18 @@ export async function assembleLlama(
   const keys = Object.keys(shapes) as (keyof LlamaLayer)[];
   const layerNames = Array.from({ length: config.layerCount }, (_, l) => names.layer(l));
   const known = new Set([names.embedding, names.finalNorm, names.head]);
-  for (const layer of layerNames) for (const key of keys) known.add(layer[key]);
+  for (const layer of layerNames) for (const key of keys) known.add(nameOf(layer, key));
   for (const name of store.shapes.keys()) {
     if (!known.has(name) && !options.ignore?.test(name))
       notLlama('it has a tensor without a place', { tensor: shownName(name) });
   }
-  const headDim = config.dim / config.headCount;
+  const headDim = headDimOf(config);
   const embedding = await readFinite(store, names.embedding, [config.vocabSize, config.dim]);
   const layers: LlamaLayer[] = [];
   for (const layer of layerNames) {
-    const tensors = {} as Record<keyof LlamaLayer, Float32Array>;
+    const tensors = {} as Record<StockTensor, Float32Array> & { keyCountPower?: Float32Array };
     for (const key of keys) {
-      const values = await readFinite(store, layer[key], shapes[key]);
+      const values = await readFinite(store, nameOf(layer, key), shapes[key]!);
       const paired = options.halfSplitPairs && (key === 'wq' || key === 'wk');
       tensors[key] = paired ? pairRows(values, config.dim, headDim) : values;
     }

@@ -108,7 +108,6 @@ describe('a folder in the usual layout', () => {
     [{ mlp_bias: true }],
     [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }],
     [{ rope_parameters: { rope_type: 'yarn', rope_theta: 10000 } }],
-    [{ head_dim: 8 }],
     [{ quantization_config: { bits: 4 } }],
     [{ hidden_size: 'wide' }],
     [{ sliding_window: 4096 }],

@@ -1,6 +1,18 @@
 import { SottoError } from '@sotto/base';
 
-/** Shape of a Llama model. */
+/**
+ * How a head weighs its keys by their scores s.
+ *
+ * - `softmax`: e^s over the sum of all.
+ * - `kernel4-rms`: the sum of (1 + s/4)^4 v over the keys, times a power of their number that is a weight of the head, over its root
+ *   mean square (softened by `headEps`). Products and one reciprocal root: what an encrypted computation does well.
+ */
+export type AttentionKind = 'softmax' | 'kernel4-rms';
+
+/** The feed-forward half: SiLU of the gate times up, or the plain product of both. */
+export type GateKind = 'silu' | 'bilinear';
+
+/** Shape of a model of the Llama family. */
 export interface LlamaConfig {
   readonly dim: number;
   /** Width of the feed-forward block. */
@@ -15,7 +27,22 @@ export interface LlamaConfig {
   readonly tied: boolean;
   readonly normEps: number;
   readonly ropeBase: number;
+  /** Width of a head; dim / headCount when absent. */
+  readonly headDim?: number;
+  /** `softmax` when absent. */
+  readonly attention?: AttentionKind;
+  /** Added to the mean square of a head's sums; with `kernel4-rms` only. */
+  readonly headEps?: number;
+  /** `silu` when absent. */
+  readonly gate?: GateKind;
 }
+
+export const attentionKindOf = (config: LlamaConfig): AttentionKind => config.attention ?? 'softmax';
+export const gateKindOf = (config: LlamaConfig): GateKind => config.gate ?? 'silu';
+
+/** Whether the model computes what other programs call a Llama. */
+export const isPlainLlama = (config: LlamaConfig): boolean =>
+  attentionKindOf(config) === 'softmax' && gateKindOf(config) === 'silu';
 
 const limits: Record<string, number> = {
   dim: 16384,
@@ -43,15 +70,25 @@ export function checkConfig(config: LlamaConfig): void {
   for (const name of ['normEps', 'ropeBase'] as const) {
     if (!(config[name] > 0 && config[name] < 1e12)) fail(`${name} is not positive`, config[name]);
   }
-  if (config.dim % config.headCount !== 0) fail('dim is no multiple of headCount', config.dim);
-  if ((config.dim / config.headCount) % 2 !== 0)
-    fail('the head dimension is odd', config.dim / config.headCount);
+  if (config.headDim === undefined && config.dim % config.headCount !== 0)
+    fail('dim is no multiple of headCount', config.dim);
+  const headDim = headDimOf(config);
+  if (!Number.isInteger(headDim) || headDim < 1 || headDim > config.dim)
+    fail('the head dimension is not in 1..dim', headDim);
+  if (headDim % 2 !== 0) fail('the head dimension is odd', headDim);
+  if (attentionKindOf(config) === 'kernel4-rms' && !((config.headEps ?? 0) > 0 && config.headEps! < 1e12))
+    fail('headEps is not positive', config.headEps ?? 0);
   if (config.headCount % config.kvHeadCount !== 0)
     fail('headCount is no multiple of kvHeadCount', config.kvHeadCount);
 }
 
 export function headDimOf(config: LlamaConfig): number {
-  return config.dim / config.headCount;
+  return config.headDim ?? config.dim / config.headCount;
+}
+
+/** Width of all heads together. */
+export function attentionWidthOf(config: LlamaConfig): number {
+  return config.headCount * headDimOf(config);
 }
 
 /** Width of one row of keys or values. */

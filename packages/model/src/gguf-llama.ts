@@ -1,11 +1,11 @@
 import { SottoError } from '@sotto/base';
-import { assembleLlama, notLlama, type TensorNames } from './assemble.js';
+import { assembleLlama, type LayerNames, notLlama, type TensorNames } from './assemble.js';
 import type { LlamaConfig } from './config.js';
 import type { GgufFile } from './gguf.js';
-import type { LlamaLayer, LlamaModel } from './llama2c.js';
+import type { LlamaModel, StockTensor } from './llama2c.js';
 import { shownName } from './tensor-store.js';
 
-const suffixes: Record<keyof LlamaLayer, string> = {
+const suffixes: Record<StockTensor, string> = {
   attentionNorm: 'attn_norm',
   wq: 'attn_q',
   wk: 'attn_k',
@@ -24,7 +24,7 @@ const names: TensorNames = {
   layer: (index) =>
     Object.fromEntries(
       Object.entries(suffixes).map(([key, suffix]) => [key, `blk.${index}.${suffix}.weight`]),
-    ) as Record<keyof LlamaLayer, string>,
+    ) as LayerNames,
 };
 
 /** A number of the metadata. @throws `MODEL_CONFIG_INVALID` where it is absent without a fallback, or no number. */

@@ -1,5 +1,19 @@
-import { assembleLlama, layerShapes, notLlama, type TensorNames, unpairRows } from './assemble.js';
-import { checkConfig, headDimOf, type LlamaConfig } from './config.js';
+import {
+  assembleLlama,
+  type LayerNames,
+  layerShapes,
+  notLlama,
+  type TensorNames,
+  unpairRows,
+} from './assemble.js';
+import {
+  attentionKindOf,
+  checkConfig,
+  gateKindOf,
+  headDimOf,
+  isPlainLlama,
+  type LlamaConfig,
+} from './config.js';
 import type { LlamaLayer, LlamaModel } from './llama2c.js';
 import type { SafetensorsType, TensorData } from './safetensors.js';
 import { shownName, type TensorStore } from './tensor-store.js';
@@ -14,6 +28,7 @@ const suffixes: Record<keyof LlamaLayer, string> = {
   w1: 'mlp.gate_proj',
   w2: 'mlp.down_proj',
   w3: 'mlp.up_proj',
+  keyCountPower: 'self_attn.key_count_power',
 };
 
 const names: TensorNames = {
@@ -23,7 +38,7 @@ const names: TensorNames = {
   layer: (index) =>
     Object.fromEntries(
       Object.entries(suffixes).map(([key, suffix]) => [key, `model.layers.${index}.${suffix}.weight`]),
-    ) as Record<keyof LlamaLayer, string>,
+    ) as LayerNames,
 };
 
 type Json = Record<string, unknown>;
@@ -50,6 +65,29 @@ function ropeBaseOf(config: Json): number {
   return numberOf(config, 'rope_theta', 10000);
 }
 
+/** Type of configurations of this family that other programs would take for something else. */
+const OWN_TYPE = 'sotto';
+const attentionNames = { softmax: 'softmax', kernel4_rms: 'kernel4-rms' } as const;
+
+/** The kinds of attention and gate: stock for type `llama`, named for type `sotto`. */
+function readKinds(config: Json): Pick<LlamaConfig, 'attention' | 'gate' | 'headEps'> {
+  const shown = (value: unknown): string => shownName(String(value));
+  if (config.model_type === 'llama') {
+    const activation = config.hidden_act ?? 'silu';
+    if (activation !== 'silu') notLlama('its activation is not silu', { got: shown(activation) });
+    for (const key of ['attention', 'gate'])
+      if (!absent(config[key])) notLlama('its configuration asks for what is not computed here', { key });
+    return {};
+  }
+  if (config.model_type !== OWN_TYPE) notLlama('it is of another type', { type: shown(config.model_type) });
+  const attention = attentionNames[config.attention as keyof typeof attentionNames];
+  if (attention === undefined)
+    notLlama('its attention is of another kind', { attention: shown(config.attention) });
+  const { gate } = config;
+  if (gate !== 'silu' && gate !== 'bilinear') notLlama('its gate is of another kind', { gate: shown(gate) });
+  return { attention, gate, ...(attention === 'softmax' ? {} : { headEps: numberOf(config, 'head_eps') }) };
+}
+
 /**
  * The shape of a model from its `config.json`.
  *
@@ -64,10 +102,7 @@ export function readHuggingFaceConfig(text: string): LlamaConfig {
   }
   if (typeof config !== 'object' || config === null || Array.isArray(config))
     notLlama('config.json is no JSON object');
-  if (config.model_type !== 'llama')
-    notLlama('it is of another type', { type: shownName(String(config.model_type)) });
-  const activation = config.hidden_act ?? 'silu';
-  if (activation !== 'silu') notLlama('its activation is not silu', { got: shownName(String(activation)) });
+  const kinds = readKinds(config);
   for (const key of [
     'attention_bias',
     'mlp_bias',
@@ -81,8 +116,6 @@ export function readHuggingFaceConfig(text: string): LlamaConfig {
   const headCount = numberOf(config, 'num_attention_heads');
   const dim = numberOf(config, 'hidden_size');
   const headDim = numberOf(config, 'head_dim', dim / headCount);
-  if (headDim * headCount !== dim)
-    notLlama('its heads do not add up to its width', { dim, headCount, headDim });
   const read: LlamaConfig = {
     dim,
     hiddenDim: numberOf(config, 'intermediate_size'),
@@ -94,6 +127,8 @@ export function readHuggingFaceConfig(text: string): LlamaConfig {
     tied: config.tie_word_embeddings === true,
     normEps: numberOf(config, 'rms_norm_eps', 1e-6),
     ropeBase: ropeBaseOf(config),
+    ...(headDim * headCount === dim ? {} : { headDim }),
+    ...kinds,
   };
   checkConfig(read);
   return read;
@@ -123,17 +158,25 @@ export function toHuggingFace(
     tensors.set(name, { shape, values, type });
   put(names.embedding, [c.vocabSize, c.dim], model.embedding);
   model.layers.forEach((layer, l) => {
-    for (const [key, name] of Object.entries(names.layer(l)) as [keyof LlamaLayer, string][]) {
+    const layerNames = names.layer(l);
+    for (const [key, shape] of Object.entries(shapes) as [keyof LlamaLayer, readonly number[]][]) {
+      const values = layer[key]!;
       const paired = key === 'wq' || key === 'wk';
-      put(name, shapes[key], paired ? unpairRows(layer[key], c.dim, headDimOf(c)) : layer[key]);
+      put(layerNames[key]!, shape, paired ? unpairRows(values, c.dim, headDimOf(c)) : values);
     }
   });
   put(names.finalNorm, [c.dim], model.finalNorm);
   if (!c.tied) put(names.head, [c.vocabSize, c.dim], model.head);
+  const kinds = isPlainLlama(c)
+    ? { architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu' }
+    : {
+        model_type: OWN_TYPE,
+        attention: attentionKindOf(c).replace('-', '_'),
+        gate: gateKindOf(c),
+        ...(c.headEps === undefined ? {} : { head_eps: c.headEps }),
+      };
   const config = {
-    architectures: ['LlamaForCausalLM'],
-    model_type: 'llama',
-    hidden_act: 'silu',
+    ...kinds,
     hidden_size: c.dim,
     intermediate_size: c.hiddenDim,
     num_hidden_layers: c.layerCount,

@@ -1,7 +1,18 @@
 export { accelerate, type MatrixProducts } from './accelerate.js';
 export { ChatTemplate } from './chat-template.js';
 export { type Checkpoint, type CheckpointFormat, openCheckpoint } from './checkpoint.js';
-export { checkConfig, headDimOf, kvDimOf, type LlamaConfig } from './config.js';
+export {
+  type AttentionKind,
+  attentionKindOf,
+  attentionWidthOf,
+  checkConfig,
+  type GateKind,
+  gateKindOf,
+  headDimOf,
+  isPlainLlama,
+  kvDimOf,
+  type LlamaConfig,
+} from './config.js';
 export { embeddedModel } from './embedded.js';
 export { type ModelFile, type ModelFiles, readModelFile, readTokenizerFile } from './files.js';
 export { type GenerateOptions, generate } from './generate.js';
@@ -9,6 +20,7 @@ export { type GgufFile, type GgufValue, openGguf } from './gguf.js';
 export { assembleGguf, readGgufConfig } from './gguf-llama.js';
 export { readGgufTokenizer } from './gguf-tokenizer.js';
 export { assembleHuggingFace, readHuggingFaceConfig, toHuggingFace } from './huggingface.js';
+export { kernelBase, keyCountFactor } from './kernel-attention.js';
 export { JsonTokenizer, readTokenizerJson } from './library-tokenizer.js';
 export {
   argmax,

@@ -1,10 +1,19 @@
 import { SottoError } from '@sotto/base';
-import { headDimOf, kvDimOf, type LlamaConfig } from './config.js';
+import {
+  attentionKindOf,
+  attentionWidthOf,
+  gateKindOf,
+  headDimOf,
+  kvDimOf,
+  type LlamaConfig,
+} from './config.js';
+import { kernelBase, kernelSums, keyCountFactor } from './kernel-attention.js';
 import type { LlamaModel } from './llama2c.js';
 
 /**
  * Receives intermediate values of one row: `residual`, `attentionMeanSquare`, `normalised`, `query` and `key` (after RoPE),
- * `value`, `scores` (one array a head, over all positions up to the row), `attention`, `feedForwardMeanSquare`, `gate`, `up`.
+ * `value`, `scores` (one array a head, over all positions up to the row), `kernelBase` (with the fourth root of the key count
+ * factor), `headSums` and `headMeanSquare` (kernel attention, one array a head), `attention`, `feedForwardMeanSquare`, `gate`, `up`.
  * Layer `layerCount` carries the final `residual`. The array belongs to the caller of the hook: copy what you keep.
  */
 export type LlamaTrace = (
@@ -179,6 +188,7 @@ function advance(
   const c = model.config;
   const headDim = headDimOf(c);
   const kvDim = kvDimOf(c);
+  const bilinear = gateKindOf(c) === 'bilinear';
   const first = cache.length;
   const xs = rows.map((row) => Float64Array.from(row));
   /** Tells the hook about one value of each row. */
@@ -200,7 +210,7 @@ function advance(
     tell('attentionMeanSquare', l, squares(xs));
     const normalised = xs.map((x) => rmsNorm(x, w.attentionNorm, c.normEps));
     tell('normalised', l, normalised);
-    const queries = multiply(model, w.wq, normalised, c.dim);
+    const queries = multiply(model, w.wq, normalised, attentionWidthOf(c));
     const keys = multiply(model, w.wk, normalised, kvDim);
     const values = multiply(model, w.wv, normalised, kvDim);
     xs.forEach((_, r) => {
@@ -212,7 +222,7 @@ function advance(
     tell('value', l, values);
     cache.keys[l]!.push(...keys);
     cache.values[l]!.push(...values);
-    const attention = queries.map((query, r) => attend(c, query, cache, l, first + r, trace));
+    const attention = queries.map((query, r) => attend(model, query, cache, l, first + r, trace));
     tell('attention', l, attention);
     addTo(xs, multiply(model, w.wo, attention, c.dim));
     tell('residualMiddle', l, xs);
@@ -222,7 +232,7 @@ function advance(
     const ups = multiply(model, w.w3, middle, c.hiddenDim);
     tell('gate', l, gates);
     tell('up', l, ups);
-    const inner = gates.map((gate, r) => gate.map((g, i) => silu(g) * ups[r]![i]!));
+    const inner = gates.map((gate, r) => gate.map((g, i) => (bilinear ? g : silu(g)) * ups[r]![i]!));
     tell('inner', l, inner);
     addTo(xs, multiply(model, w.w2, inner, c.dim));
   }
@@ -232,18 +242,20 @@ function advance(
 
 /** Attention of the row at `position` over all rows of the cache up to it. */
 function attend(
-  c: LlamaConfig,
+  model: LlamaModel,
   query: Float64Array,
   cache: KvCache,
   layer: number,
   position: number,
   trace?: LlamaTrace,
 ): Float64Array {
+  const c = model.config;
+  const kernel = attentionKindOf(c) === 'kernel4-rms';
   const headDim = headDimOf(c);
   const group = c.headCount / c.kvHeadCount;
   const keys = cache.keys[layer]!;
   const values = cache.values[layer]!;
-  const attention = new Float64Array(c.dim);
+  const attention = new Float64Array(attentionWidthOf(c));
   for (let h = 0; h < c.headCount; h++) {
     const kvAt = Math.floor(h / group) * headDim;
     const scores = new Float64Array(position + 1);
@@ -256,6 +268,26 @@ function attend(
       largest = Math.max(largest, scores[j]!);
     }
     trace?.('scores', layer, position, scores, h);
+    if (kernel) {
+      const power = model.layers[layer]!.keyCountPower![h]!;
+      if (trace) {
+        const factor = keyCountFactor(position + 1, power) ** 0.25;
+        trace(
+          'kernelBase',
+          layer,
+          position,
+          scores.map((s) => factor * kernelBase(s)),
+          h,
+        );
+      }
+      const sums = kernelSums(scores, values, kvAt, headDim, power);
+      const square = meanSquare(sums);
+      trace?.('headSums', layer, position, sums, h);
+      trace?.('headMeanSquare', layer, position, Float64Array.of(square), h);
+      const inverse = 1 / Math.sqrt(square + c.headEps!);
+      for (let i = 0; i < headDim; i++) attention[h * headDim + i] = sums[i]! * inverse;
+      continue;
+    }
     let total = 0;
     for (let j = 0; j <= position; j++) {
       scores[j] = Math.exp(scores[j]! - largest);

@@ -1,6 +1,13 @@
 import { ByteReader, ByteWriter, SottoError, sha256, toHex } from '@sotto/base';
 import type { MatrixProducts } from './accelerate.js';
-import { checkConfig, headDimOf, kvDimOf, type LlamaConfig } from './config.js';
+import {
+  attentionWidthOf,
+  checkConfig,
+  headDimOf,
+  isPlainLlama,
+  kvDimOf,
+  type LlamaConfig,
+} from './config.js';
 
 /** Matrices are row-major, one row an output feature: y[i] = sum_j w[i * in + j] * x[j]. */
 export interface LlamaLayer {
@@ -16,7 +23,12 @@ export interface LlamaLayer {
   readonly w2: Float32Array;
   /** Up. */
   readonly w3: Float32Array;
+  /** Of each head, with `kernel4-rms` attention only: its sums over n keys are divided by n to this power. */
+  readonly keyCountPower?: Float32Array;
 }
+
+/** The tensors that a layer of any kind has. */
+export type StockTensor = Exclude<keyof LlamaLayer, 'keyCountPower'>;
 
 export interface LlamaModel {
   readonly config: LlamaConfig;
@@ -32,12 +44,12 @@ export interface LlamaModel {
 }
 
 /** Names and shapes of the tensors of one layer, in no file order. */
-const layerTensors = (c: LlamaConfig): Record<keyof LlamaLayer, number> => ({
+const layerTensors = (c: LlamaConfig): Record<StockTensor, number> => ({
   attentionNorm: c.dim,
-  wq: c.dim * c.dim,
+  wq: attentionWidthOf(c) * c.dim,
   wk: kvDimOf(c) * c.dim,
   wv: kvDimOf(c) * c.dim,
-  wo: c.dim * c.dim,
+  wo: c.dim * attentionWidthOf(c),
   feedForwardNorm: c.dim,
   w1: c.hiddenDim * c.dim,
   w2: c.dim * c.hiddenDim,
@@ -45,7 +57,7 @@ const layerTensors = (c: LlamaConfig): Record<keyof LlamaLayer, number> => ({
 });
 
 /** The order in which llama2.c version 0 stores them: each name for all layers, then the next name. */
-const fileOrder: readonly (keyof LlamaLayer)[] = [
+const fileOrder: readonly StockTensor[] = [
   'attentionNorm',
   'wq',
   'wk',
@@ -127,7 +139,7 @@ export function readLlama2c(bytes: Uint8Array): LlamaModel {
   };
   const embedding = tensor(config.vocabSize * dim, 'embedding');
   const sizes = layerTensors(config);
-  const layers = Array.from({ length: layerCount }, () => ({}) as Record<keyof LlamaLayer, Float32Array>);
+  const layers = Array.from({ length: layerCount }, () => ({}) as Record<StockTensor, Float32Array>);
   for (const name of fileOrder) for (const layer of layers) layer[name] = tensor(sizes[name], name);
   const finalNorm = tensor(dim, 'finalNorm');
   reader.bytes(4 * contextLength * headDimOf(config));
@@ -136,10 +148,21 @@ export function readLlama2c(bytes: Uint8Array): LlamaModel {
   return { config, embedding, layers, finalNorm, head, digest: toHex(sha256(bytes)) };
 }
 
-/** Writes what {@link readLlama2c} reads; the RoPE tables are zero. */
+/**
+ * Writes what {@link readLlama2c} reads; the RoPE tables are zero.
+ *
+ * @throws SottoError `MODEL_KIND_UNWRITABLE` for a model that is no plain Llama: the format has no place for its kind.
+ */
 export function writeLlama2c(model: Omit<LlamaModel, 'digest'>): Uint8Array {
   const c = model.config;
   checkConfig(c);
+  if (!isPlainLlama(c) || attentionWidthOf(c) !== c.dim) {
+    throw new SottoError('The format has no place for what is special about this model.', {
+      code: 'MODEL_KIND_UNWRITABLE',
+      facts: { format: 'llama2.c' },
+      fix: 'Write it as safetensors with its configuration.',
+    });
+  }
   const writer = new ByteWriter();
   const header = [
     c.dim,
