@@ -1,106 +1,136 @@
 import type { SlotVector } from '@sotto/he/scheme';
 import type { FeatureShape } from './linear-map.js';
+import { LANES, productSums } from './product-sums.js';
 
-/** The non-zero weights of one output feature. */
-interface OutputRow {
-  readonly feature: number;
+/** One row of weights, and where it is used: the same row often serves many output features. */
+interface WeightRow {
+  /** Output features, none twice. */
+  readonly outputs: number[];
   /** Input features. */
   readonly inputs: Int32Array;
   readonly re: Float64Array;
-  /** Null when all are zero. */
-  readonly im: Float64Array | null;
+  readonly im: Float64Array;
 }
 
-/** Rows that one pass over the weights serves: as many sums as fit the registers. */
-const LANES = 8;
+/** Weight rows of one period of inputs, one after the other as the kernel takes them. */
+interface Weights {
+  /** In features. */
+  readonly inputPeriod: number;
+  /** Output features of each row. */
+  readonly outputs: readonly (readonly number[])[];
+  /** Where each row begins, and where the last ends. */
+  readonly starts: Int32Array;
+  readonly inputs: Int32Array;
+  readonly re: Float64Array;
+  readonly im: Float64Array;
+  readonly complex: boolean;
+}
 
 /**
  * A feature map as a sparse matrix on values: what its diagonals do, in a fraction of their time and memory. Only for the
  * cleartext scheme.
  */
 export class FeatureProduct {
-  readonly #rows: number;
+  readonly #shape: FeatureShape;
   readonly #period: number;
-  readonly #outputs: readonly OutputRow[];
-  readonly #features: number;
-  readonly #complex: boolean;
+  readonly #diagonals: readonly number[];
+  readonly #entry: (feature: number, diagonal: number) => readonly [number, number] | null;
+  #weights: Weights | null = null;
 
   /**
    * @param entry the value of out[feature] += value * in[feature + diagonal], or null for zero.
    * @param period the entries repeat after so many features.
    */
   constructor(
-    { features, rows }: FeatureShape,
+    shape: FeatureShape,
     diagonals: readonly number[],
     entry: (feature: number, diagonal: number) => readonly [number, number] | null,
     period: number,
   ) {
-    this.#rows = rows;
-    this.#features = features;
+    this.#shape = shape;
+    this.#diagonals = diagonals;
+    this.#entry = entry;
     this.#period = period;
-    const outputs: OutputRow[] = [];
-    const inputs = new Int32Array(diagonals.length);
-    const re = new Float64Array(diagonals.length);
-    const im = new Float64Array(diagonals.length);
-    for (let feature = 0; feature < period; feature++) {
-      let count = 0;
-      for (const d of diagonals) {
-        const value = entry(feature, d);
-        if (value === null || (value[0] === 0 && value[1] === 0)) continue;
-        inputs[count] = feature + d;
-        re[count] = value[0];
-        im[count] = value[1];
-        count++;
-      }
-      if (count === 0) continue;
-      const imaginary = im.slice(0, count);
-      outputs.push({
-        feature,
-        inputs: inputs.slice(0, count),
-        re: re.slice(0, count),
-        im: imaginary.some((v) => v !== 0) ? imaginary : null,
-      });
-    }
-    this.#outputs = outputs;
-    this.#complex = outputs.some((row) => row.im !== null);
   }
 
   /** One period of the result, from one period of the input. */
   apply(values: SlotVector): SlotVector {
-    const rows = this.#rows;
-    const period = Math.min(this.#features, Math.max(this.#period, values.re.length / rows));
+    const { rows } = this.#shape;
+    const inputPeriod = Math.max(1, values.re.length / rows);
+    if (this.#weights?.inputPeriod !== inputPeriod) this.#weights = this.#build(inputPeriod);
+    const weights = this.#weights;
+    const period = Math.max(this.#period, inputPeriod);
     const lanes = Math.ceil(rows / LANES) * LANES;
-    const x = padded(values.re, rows, lanes);
-    const out = { re: new Float64Array(period * rows), im: null as Float64Array | null };
-    const sums = new Float64Array(lanes);
-    const add = (
-      weights: (row: OutputRow) => Float64Array | null,
-      input: Float64Array,
-      to: Float64Array,
-      sign: 1 | -1,
-    ) => {
-      for (const row of this.#outputs) {
-        const w = weights(row);
-        if (w === null) continue;
-        for (let first = 0; first < period; first += this.#period) {
-          weightedSum(w, row.inputs, first, input, lanes, sums);
-          const at = (first + row.feature) * rows;
-          for (let r = 0; r < rows; r++) to[at + r]! += sign * sums[r]!;
+    const re = new Float64Array(period * rows);
+    const im = values.im !== null || weights.complex ? new Float64Array(period * rows) : null;
+    const fromRe = productSums(weights, padded(values.re, rows, lanes), lanes);
+    const fromIm = values.im === null ? null : productSums(weights, padded(values.im, rows, lanes), lanes);
+    weights.outputs.forEach((features, row) => {
+      const first = 2 * row * lanes;
+      for (const feature of features) {
+        for (let r = 0, at = feature * rows; r < rows; r++, at++) {
+          re[at] = fromRe[first + r]! - (fromIm?.[first + lanes + r] ?? 0);
+          if (im !== null) im[at] = fromRe[first + lanes + r]! + (fromIm?.[first + r] ?? 0);
         }
       }
-    };
-    const real = (row: OutputRow): Float64Array => row.re;
-    const imaginary = (row: OutputRow): Float64Array | null => row.im;
-    add(real, x, out.re, 1);
-    if (!this.#complex && values.im === null) return out;
-    out.im = new Float64Array(period * rows);
-    if (this.#complex) add(imaginary, x, out.im, 1);
-    if (values.im === null) return out;
-    const y = padded(values.im, rows, lanes);
-    add(real, y, out.im, 1);
-    if (this.#complex) add(imaginary, y, out.re, -1);
-    return out;
+    });
+    return { re, im };
   }
+
+  #build(inputPeriod: number): Weights {
+    const { features } = this.#shape;
+    const period = Math.max(this.#period, inputPeriod);
+    const known = new Map<string, WeightRow>();
+    const re = new Float64Array(inputPeriod);
+    const im = new Float64Array(inputPeriod);
+    for (let feature = 0; feature < period; feature++) {
+      re.fill(0);
+      im.fill(0);
+      let count = 0;
+      for (const d of this.#diagonals) {
+        const value = this.#entry(feature % features, d);
+        if (value === null || (value[0] === 0 && value[1] === 0)) continue;
+        const at = (feature + d) % inputPeriod;
+        re[at]! += value[0];
+        im[at]! += value[1];
+        count++;
+      }
+      if (count === 0) continue;
+      const inputs = Int32Array.from(re.keys()).filter((j) => re[j] !== 0 || im[j] !== 0);
+      const pick = (part: Float64Array): Float64Array => Float64Array.from(inputs, (j) => part[j]!);
+      const row = { outputs: [feature], inputs, re: pick(re), im: pick(im) };
+      const key = `${inputs[0]} ${inputs.length} ${row.re.subarray(0, 8)} ${row.im.subarray(0, 8)}`;
+      const same = known.get(key);
+      if (same !== undefined && equal(same, row)) same.outputs.push(feature);
+      else known.set(known.has(key) ? `${key} ${feature}` : key, row);
+    }
+    const all = [...known.values()];
+    const starts = new Int32Array(all.length + 1);
+    all.forEach(({ inputs }, i) => {
+      starts[i + 1] = starts[i]! + inputs.length;
+    });
+    const count = starts[all.length]!;
+    const weights: Weights = {
+      inputPeriod,
+      outputs: all.map(({ outputs }) => outputs),
+      starts,
+      inputs: new Int32Array(count),
+      re: new Float64Array(count),
+      im: new Float64Array(count),
+      complex: all.some((row) => row.im.some((v) => v !== 0)),
+    };
+    all.forEach((row, i) => {
+      for (const part of ['inputs', 're', 'im'] as const) weights[part].set(row[part], starts[i]!);
+    });
+    return weights;
+  }
+}
+
+function equal(a: WeightRow, b: WeightRow): boolean {
+  return (
+    a.inputs.length === b.inputs.length &&
+    a.inputs.every((j, i) => j === b.inputs[i] && a.re[i] === b.re[i] && a.im[i] === b.im[i])
+  );
 }
 
 /** One period with `lanes` numbers a feature. */
@@ -112,46 +142,4 @@ function padded(values: Float64Array, rows: number, lanes: number): Float64Array
     for (let r = 0; r < rows; r++) out[f * lanes + r] = values[(f * rows + r) & (values.length - 1)]!;
   }
   return out;
-}
-
-/** sums[r] = sum_j w[j] * x[(first + inputs[j]) * lanes + r], x periodic. */
-function weightedSum(
-  w: Float64Array,
-  inputs: Int32Array,
-  first: number,
-  x: Float64Array,
-  lanes: number,
-  sums: Float64Array,
-): void {
-  const mask = x.length / lanes - 1;
-  for (let lane = 0; lane < lanes; lane += LANES) {
-    let s0 = 0;
-    let s1 = 0;
-    let s2 = 0;
-    let s3 = 0;
-    let s4 = 0;
-    let s5 = 0;
-    let s6 = 0;
-    let s7 = 0;
-    for (let j = 0; j < w.length; j++) {
-      const at = ((first + inputs[j]!) & mask) * lanes + lane;
-      const weight = w[j]!;
-      s0 += weight * x[at]!;
-      s1 += weight * x[at + 1]!;
-      s2 += weight * x[at + 2]!;
-      s3 += weight * x[at + 3]!;
-      s4 += weight * x[at + 4]!;
-      s5 += weight * x[at + 5]!;
-      s6 += weight * x[at + 6]!;
-      s7 += weight * x[at + 7]!;
-    }
-    sums[lane] = s0;
-    sums[lane + 1] = s1;
-    sums[lane + 2] = s2;
-    sums[lane + 3] = s3;
-    sums[lane + 4] = s4;
-    sums[lane + 5] = s5;
-    sums[lane + 6] = s6;
-    sums[lane + 7] = s7;
-  }
 }
