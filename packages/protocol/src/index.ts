@@ -52,6 +52,8 @@ export {
   sessionStatusSchema,
   type Window,
 } from './messages.js';
+export { openApiDocument } from './openapi.js';
 export { decodeRows, encodeRows, type Rows } from './payload.js';
+export { type Body, type Route, routes } from './routes.js';
 export { encodeStreamEvent, type StreamEvent, StreamEventParser, streamHeartbeat } from './sse.js';
 export { PROTOCOL_VERSION } from './version.js';

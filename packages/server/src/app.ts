@@ -9,6 +9,7 @@ import {
   FRAME_HEADER_BYTES,
   type FrameKind,
   type ModelInfo,
+  openApiDocument,
   PROTOCOL_VERSION,
   parseMessage,
   publicRequestSchema,
@@ -98,6 +99,7 @@ export function createApp(options: AppOptions): Hono {
     c.body(metrics.text(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
   );
   const textWindow = text === null ? {} : { textWindow: text.window };
+  app.get('/openapi.json', (c) => c.json(openApiDocument(String(PROTOCOL_VERSION))));
   app.get('/v1/model', (c) => c.json({ ...model, keyStore: keyStore !== null, modes, ...textWindow }));
   addKeyRoutes(app, keyStore);
   addAnswerRoutes(app, text);
