@@ -1,12 +1,40 @@
+import { pino } from 'pino';
+
 /** Fields of a log line: numbers and names. Prompts, tokens and ciphertext bytes never go through here. */
 export type LogFields = Record<string, string | number | boolean>;
 
 export type Logger = (event: string, fields?: LogFields) => void;
 
-/** Writes each event as one line of JSON. */
-export function lineLogger(write: (line: string) => void, now: () => Date = () => new Date()): Logger {
-  return (event, fields = {}) =>
-    write(`${JSON.stringify({ time: now().toISOString(), event, ...fields })}\n`);
+/** Fields that would be secrets or content, should one ever be logged by mistake. */
+const redacted = [
+  'token',
+  'authorization',
+  'secret',
+  'key',
+  'passphrase',
+  'prompt',
+  'text',
+  'tokens',
+  'body',
+];
+
+/**
+ * Writes each event as one line of JSON with time and name; fields that could hold secrets or content are blanked.
+ *
+ * @param write takes one line with its end.
+ */
+export function lineLogger(write: (line: string) => void): Logger {
+  const logger = pino(
+    {
+      base: null,
+      messageKey: 'event',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      redact: { paths: redacted, censor: '[redacted]' },
+    },
+    { write },
+  );
+  return (event, fields = {}) => logger.info(fields, event);
 }
 
 export const silentLogger: Logger = () => {};
