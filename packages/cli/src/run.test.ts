@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { exitCodeOf } from './exit-codes.js';
 import { duration, ProgressRenderer, progressText } from './progress-renderer.js';
 import { run } from './run.js';
@@ -32,6 +32,7 @@ const names = [
   'ledger',
   'audit',
   'plan',
+  'cost',
   'trace',
   'run',
   'models',
@@ -207,4 +208,46 @@ describe('trace', () => {
       await rm(folder, { recursive: true });
     }
   }, 60_000);
+});
+
+describe('cost', () => {
+  const toy = [
+    'cost',
+    '--params',
+    'insecure-toy',
+    '--refresh',
+    'client',
+    '--backend',
+    'wasm',
+    '--threads',
+    '1',
+  ];
+
+  it('forecasts seconds, bytes and memory, and keeps what it measured', async () => {
+    const cache = await mkdtemp(join(tmpdir(), 'sotto-cost-'));
+    vi.stubEnv('XDG_CACHE_HOME', cache);
+    try {
+      const few = [...toy, '--private-tokens', '4'];
+      const { code, out } = await sotto(...few, '--json');
+      expect(code).toBe(0);
+      const cost = JSON.parse(out);
+      expect(cost.seconds.firstToken).toBeGreaterThan(cost.seconds.followingToken);
+      expect(cost.seconds.answer).toBeGreaterThan(7 * cost.seconds.followingToken);
+      expect(cost.refreshes).toHaveLength(19);
+      expect(cost.bytes.up).toBe(8 * cost.bytes.passUp);
+      expect(cost.measuredKernels).toBeGreaterThan(20);
+      const again = await sotto(...few, '--json');
+      expect(JSON.parse(again.out).measuredKernels).toBe(0);
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(cache, { recursive: true });
+    }
+  }, 60_000);
+
+  it('refuses what does not fit the window, and says what would', async () => {
+    const { code, err } = await sotto(...toy, '--private-tokens', '5000');
+    expect(code).toBe(3);
+    expect(err).toMatch(/PLAN_WINDOW_EXCEEDED/);
+    expect(err).toMatch(/mostPrivateTokens: \d+/);
+  });
 });

@@ -49,9 +49,7 @@ export { type Layout, type LayoutOptions, makeLayout } from './layout.js';
 export {
   type ClientPlan,
   type EvaluationKeyNeeds,
-  forecast,
   makePlan,
-  type OperationCosts,
   type Plan,
   type PlanOptions,
   workOfBlock,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DryRunEvaluator, DryRunRefresher } from './dry-run.js';
-import { EncryptedTransformer, forecast, makePlan, type Plan, tinyTestModel } from './index.js';
+import { EncryptedTransformer, makePlan, type Plan, tinyTestModel } from './index.js';
 
 const { model, calibration } = tinyTestModel(1);
 const small = { slots: 1024, topLevel: 12 };
@@ -62,22 +62,6 @@ describe('the plan', () => {
     const plan = await makePlan(model, wider, small);
     expect(plan.degrees).toMatchObject({ inverse: 127, lastInverse: 63 });
     expect(plan.refreshes).toBe(7);
-  });
-
-  test('forecasts from its counts', async () => {
-    const plan = await makePlan(model, calibration, small);
-    const free = {
-      refreshMs: 0,
-      productMs: 0,
-      relinearisationMs: 0,
-      plainProductMs: 0,
-      rotationMs: 0,
-      encodingMs: 0,
-    };
-    expect(forecast(plan, { ...free, refreshMs: 10 }).warmMs).toBe(10 * plan.refreshes);
-    const cold = forecast(plan, { ...free, encodingMs: 1 });
-    const weights = plan.weights.reduce((sum, { count }) => sum + count, 0);
-    expect(cold.coldMs - cold.warmMs).toBe(weights);
   });
 });
 

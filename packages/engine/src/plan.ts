@@ -381,27 +381,3 @@ async function withDryRun(model: LlamaModel, calibration: Calibration, wanted: P
     weights: [...weights].map(([level, count]) => ({ level, count })).sort((a, b) => a.level - b.level),
   };
 }
-
-/** Cost of one operation in milliseconds, for {@link forecast}. */
-export interface OperationCosts {
-  readonly refreshMs: number;
-  readonly productMs: number;
-  readonly relinearisationMs: number;
-  readonly plainProductMs: number;
-  readonly rotationMs: number;
-  readonly encodingMs: number;
-}
-
-/** Milliseconds of one full block: with encoded weights at hand, and when everything has to be encoded first. */
-export function forecast(plan: Plan, costs: OperationCosts): { warmMs: number; coldMs: number } {
-  const { block } = plan;
-  const warmMs =
-    plan.refreshes * costs.refreshMs +
-    block.products * costs.productMs +
-    block.relinearisations * costs.relinearisationMs +
-    (block.plainProducts + block.constantProducts) * costs.plainProductMs +
-    (block.rotations + block.mapRotations + block.conjugations) * costs.rotationMs +
-    block.encodings * costs.encodingMs;
-  const cold = plan.weights.reduce((sum, { count }) => sum + count, 0);
-  return { warmMs, coldMs: warmMs + cold * costs.encodingMs };
-}

@@ -55,7 +55,8 @@ export interface TracedPass {
 /**
  * Runs a conversation and records every step.
  *
- * @throws `TRACE_PUBLIC_TOO_LONG` when scores are on several pages; what the scheme throws, but `ENGINE_OUTPUT_ESCAPED` and `HE_REFRESH_RANGE`: they are findings.
+ * @throws `TRACE_PUBLIC_TOO_LONG` when scores are on several pages; what the scheme throws, but `ENGINE_OUTPUT_ESCAPED`,
+ * `HE_REFRESH_RANGE` and `HE_REFRESH_SHAPE`: they are findings.
  */
 export async function tracePass<C extends object>(
   task: TraceTask,
@@ -100,7 +101,7 @@ export async function tracePass<C extends object>(
       });
     }
   } catch (error) {
-    const findings = ['ENGINE_OUTPUT_ESCAPED', 'HE_REFRESH_RANGE'];
+    const findings = ['ENGINE_OUTPUT_ESCAPED', 'HE_REFRESH_RANGE', 'HE_REFRESH_SHAPE'];
     if (!SottoError.is(error) || !findings.includes(error.code)) throw error;
     stopped = error.code;
   } finally {

@@ -1,6 +1,10 @@
 export { createApp } from './app.js';
+export { type CountedRefresh, countSession, type SessionCounts } from './cost/count-session.js';
+export { type KernelTiming, measureKernels, type Seconds, secondsOf } from './cost/measure-kernels.js';
+export { forecastServer, type ServerCost, type ServerCostOptions } from './cost/session-cost.js';
 export { describeBackend } from './engine/backend.js';
 export { type MemoryForecast, serverMemoryForecast } from './engine/forecast.js';
+export { availableMemoryBytes } from './engine/memory.js';
 export type {
   BlockHooks,
   BlockResult,

@@ -1,15 +1,13 @@
 import { SottoError } from '@sotto/base';
 import {
   type Conversation,
-  EncryptedTransformer,
+  type EncryptedTransformer,
   makeSetup,
   prefillPublic,
   requirePublicPrefix,
   type SessionSetup,
   type SetupKey,
 } from '@sotto/engine';
-import { BootstrapRefresher } from '@sotto/he/bootstrap';
-import { CkksEvaluator } from '@sotto/he/ckks';
 import {
   type Ciphertext,
   deserializeEvaluationKey,
@@ -20,29 +18,18 @@ import {
   RingContext,
   serializeCiphertext,
 } from '@sotto/he/rlwe';
-import type { Refresher } from '@sotto/he/scheme';
 import { type LlamaModel, readModelFile } from '@sotto/model';
 import { decodeRows, encodeRows, type Rows } from '@sotto/protocol';
 import { openBackend } from './backend.js';
 import { blockName, Checkpoints } from './checkpoints.js';
 import { ClientRefresher } from './client-refresher.js';
-import { coefficientBytes, plainBytes, serverMemoryForecast } from './forecast.js';
+import { serverMemoryForecast } from './forecast.js';
+import { type Machine, makeMachine } from './machine.js';
 import { availableMemoryBytes, requireMemory } from './memory.js';
 import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions } from './port.js';
 
 /** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
 const WORKING_BYTES = 512 * 2 ** 20;
-
-/** Coefficients of every weight of a plan fit easily; rows are kept while they take no more than this. */
-const MOST_ROW_BYTES = 3 * 2 ** 30;
-const COEFFICIENT_CACHE_BYTES = 2 * 2 ** 30;
-
-/** What exists once every key has arrived. */
-interface Machine {
-  readonly evaluator: CkksEvaluator;
-  readonly transformer: EncryptedTransformer<Ciphertext>;
-  readonly bootstrapper: BootstrapRefresher | null;
-}
 
 /** The encrypted transformer of one session. */
 class LlamaEngine implements Engine {
@@ -192,27 +179,15 @@ class LlamaEngine implements Engine {
   }
 
   #makeMachine(): Machine {
-    const { parameters, plan, calibration, bootstraps } = this.#setup;
-    // Rows are faster; coefficients take a fifteenth of the memory.
-    const { weightMemory } = serverMemoryForecast(this.#setup);
-    const roomy = weightMemory < Math.min(MOST_ROW_BYTES, availableMemoryBytes() / 2);
-    const plaintexts = roomy ? 'rows' : 'coefficients';
-    const evaluator = new CkksEvaluator(this.#context, this.#keys, { plaintexts });
-    const bootstrapper = bootstraps.length > 0 ? new BootstrapRefresher(evaluator, bootstraps) : null;
-    const refresher: Refresher<Ciphertext> =
-      bootstrapper ??
-      new ClientRefresher(this.#context, evaluator, (ciphertext) => this.#hooks!.refresh(ciphertext));
-    const transformer = new EncryptedTransformer({
+    return makeMachine({
       model: this.#model,
-      calibration,
-      plan,
-      evaluator,
-      refresher,
-      weightCacheBytes: plaintexts === 'rows' ? 2 * MOST_ROW_BYTES : COEFFICIENT_CACHE_BYTES,
-      plainBytes: (level) =>
-        plaintexts === 'rows' ? plainBytes(parameters, level) : coefficientBytes(parameters),
+      setup: this.#setup,
+      context: this.#context,
+      keys: this.#keys,
+      availableBytes: availableMemoryBytes(),
+      clientRefresher: (evaluator) =>
+        new ClientRefresher(this.#context, evaluator, (ciphertext) => this.#hooks!.refresh(ciphertext)),
     });
-    return { evaluator, transformer, bootstrapper };
   }
 }
 
