@@ -128,6 +128,7 @@ export function readCalibration(text: string): Calibration {
   const positive = (x: unknown): boolean => typeof x === 'number' && Number.isFinite(x) && x > 0;
   const numbers = (x: unknown): boolean => Array.isArray(x) && x.length > 0 && x.every(Number.isFinite);
   value.layers.forEach((layer, l) => {
+    if (typeof layer !== 'object' || layer === null) fail(`layer ${l} is missing`);
     const squares = [layer.attentionMeanSquare, layer.feedForwardMeanSquare];
     const { score, logSum, logSquareSum } = layer as LayerCalibration;
     const intervals = isKernelLayer(layer) ? squares : [...squares, score, logSum, logSquareSum];
