@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
+import { SottoError } from '@sotto/base';
 import type { ParameterChoice, RefreshMode } from '@sotto/protocol';
 import type { OptionSpecs, Options } from './command.js';
 
@@ -33,10 +35,12 @@ export const machineOptions: OptionSpecs = {
 
 export const questionOptions: OptionSpecs = {
   public: { value: 'TEXT', help: 'Part of the prompt that the server may read.' },
+  'public-file': { value: 'PATH', help: 'File with that part.' },
   private: {
     value: 'TEXT',
     help: 'Part of the prompt that leaves this process encrypted only; - reads standard input.',
   },
+  'private-file': { value: 'PATH', help: 'File with that part.' },
   tokens: { value: 'N', help: 'Tokens of the answer.' },
   refresh: {
     choices: ['bootstrap', 'client'],
@@ -72,9 +76,35 @@ export const stateFolder = () =>
 export const refreshOf = (options: Options) => options.required('refresh') as RefreshMode;
 export const parametersOf = (options: Options) => options.required('params') as ParameterChoice;
 
+/** Text of an option or of its file; undefined without either. @throws `USAGE_TWICE`, `FILE_UNREADABLE`. */
+async function textOrFile(options: Options, name: 'public' | 'private'): Promise<string | undefined> {
+  const text = options.text(name);
+  const path = options.text(`${name}-file`);
+  if (path === undefined) return text;
+  if (text !== undefined) {
+    throw new SottoError(`The ${name} part is given twice.`, {
+      code: 'USAGE_TWICE',
+      fix: `Use --${name} or --${name}-file, not both.`,
+    });
+  }
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    throw new SottoError('The file cannot be read.', {
+      code: 'FILE_UNREADABLE',
+      facts: { path, reason: (error as NodeJS.ErrnoException).code ?? 'unknown' },
+      fix: 'Give the path of a text file.',
+      cause: error,
+    });
+  }
+}
+
+export const publicTextOf = async (options: Options, fallback = ''): Promise<string> =>
+  (await textOrFile(options, 'public')) ?? fallback;
+
 /** The private text; `-` stands for standard input, which no process list or shell history shows. */
 export async function privateTextOf(options: Options, fallback?: string): Promise<string> {
-  const text = options.text('private') ?? fallback ?? options.required('private');
+  const text = (await textOrFile(options, 'private')) ?? fallback ?? options.required('private');
   if (text !== '-') return text;
   const pieces: Buffer[] = [];
   for await (const piece of process.stdin) pieces.push(piece as Buffer);

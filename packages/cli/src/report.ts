@@ -29,6 +29,8 @@ export function demoReport(session: Session, answer: Answer, threads: number) {
     logitsMaxAbsError: answer.maxAbsError,
     logitsRmsError: answer.rmsError,
     bootstraps: answer.status.bootstraps,
+    ...answer.drafts,
+    tokensPerPass: round(answer.tokens.length / Math.max(1, answer.drafts.passes), 3),
     seconds: {
       keygen: round(seconds.keygen, 3),
       upload: round(seconds.upload, 3),
@@ -72,6 +74,10 @@ export function demoSummary(session: Session, answer: Answer, report: DemoReport
       'security',
       ring.securityBits >= 128 ? `${ring.securityBits} bits claimed` : `INSECURE: ${ring.securityBits} bits`,
     ],
+    [
+      'passes',
+      `${report.passes}, ${report.tokensPerPass} tokens each; ${report.accepted} of ${report.drafted} drafted tokens accepted`,
+    ],
     ['refreshes', `${report.bootstraps} bootstraps, ${clientRefreshes} by the client`],
     [
       'bytes',
@@ -86,7 +92,7 @@ export function demoSummary(session: Session, answer: Answer, report: DemoReport
     ],
     [
       'server saw',
-      `${serverSaw.publicTokens} public tokens, ${serverSaw.privateRows} encrypted rows, ${serverSaw.messages} messages, ` +
+      `${serverSaw.publicTokens} public tokens, ${serverSaw.privateRows} encrypted rows (${serverSaw.droppedRows} dropped), ${serverSaw.messages} messages, ` +
         `${megabytes(serverSaw.keyBytes)} MB of keys, ${megabytes(serverSaw.ciphertextBytes)} MB of ciphertext; no private text`,
     ],
     ['kernels', `${report.backend} at the server, ${report.threads} threads`],

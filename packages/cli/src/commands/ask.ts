@@ -1,7 +1,8 @@
 import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
-import { printAnswer } from '../answer.js';
+import type { RefreshMode } from '@sotto/protocol';
 import { clientKeyOf, keyOptions } from '../client-key.js';
 import type { Command, Options, Output } from '../command.js';
+import { draftingOf, draftOptions } from '../draft-options.js';
 import { exitCodes } from '../exit-codes.js';
 import {
   calibrationOptions,
@@ -12,11 +13,13 @@ import {
   parameterOptions,
   parametersOf,
   privateTextOf,
+  publicTextOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
 import { ProgressRenderer } from '../progress-renderer.js';
 import { askReport } from '../report.js';
+import { askWithRetry, retryOf, retryOption } from '../retry.js';
 import { askSanitized, sanitizedReport, sanitizedSummary } from '../sanitized-answer.js';
 import { modeOption, sanitizedOptions } from '../sanitizer-options.js';
 
@@ -25,7 +28,7 @@ async function askInClear(options: Options, output: Output): Promise<number> {
   const result = await askSanitized(options, output, {
     url: options.required('server'),
     files: modelFilesOf(options),
-    publicText: options.text('public') ?? '',
+    publicText: await publicTextOf(options),
     privateText: await privateTextOf(options),
     maxTokens: options.integer('tokens', 1, 4096) ?? 32,
     onPrepared: ({ sent }) => output.err(`Leaves this machine: ${sent}\n`),
@@ -50,6 +53,8 @@ export const command: Command = {
     server: { value: 'URL', default: 'http://127.0.0.1:8417', help: 'Address of the server.' },
     ...modeOption,
     ...questionOptions,
+    ...draftOptions,
+    ...retryOption,
     ...sanitizedOptions,
     ...parameterOptions,
     ...modelOptions,
@@ -64,30 +69,39 @@ export const command: Command = {
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
     const privateText = await privateTextOf(options);
     const model = await loadLocalModel(modelFilesOf(options));
-    const publicText = options.text('public') ?? '';
+    const publicText = await publicTextOf(options);
     // A prompt that cannot be asked is refused before keys are made for it.
     tokenizePrompt(model.tokenizer, publicText, privateText);
+    const drafting = await draftingOf(options, model);
     const key = await clientKeyOf(options);
     const progress = new ProgressRenderer(output.err, output.interactive);
-    const session = await Session.connect(options.required('server'), {
-      model,
-      calibrationPath: options.text('calibration'),
-      refresh: refreshOf(options),
-      parameters: parametersOf(options),
-      ...machine,
-      ...(key === undefined ? {} : { key }),
-      onProgress: progress.listener,
-      signal: output.signal,
-    });
-    try {
+    const connect = async (refresh: RefreshMode) => {
+      const session = await Session.connect(options.required('server'), {
+        model,
+        calibrationPath: options.text('calibration'),
+        refresh,
+        parameters: parametersOf(options),
+        ...machine,
+        // A kept secret belongs to the ring of its refresh; another one is for this answer only.
+        ...(key === undefined || refresh !== refreshOf(options) ? {} : { key }),
+        onProgress: progress.listener,
+        signal: output.signal,
+      });
       progress.clear();
-      const question = { publicText, privateText, maxTokens, compare: options.flag('compare') };
-      const answer = await printAnswer(session, question, output, progress);
-      output.out(
-        options.flag('json')
-          ? `${JSON.stringify(askReport(session, answer, machine.threads, question.compare))}\n`
-          : `${answer.text.trim()}\n`,
-      );
+      return session;
+    };
+    const question = {
+      publicText,
+      privateText,
+      maxTokens,
+      compare: options.flag('compare'),
+      ...(drafting === undefined ? {} : { drafting }),
+    };
+    const wanted = { refresh: refreshOf(options), retry: retryOf(options), question };
+    const { session, answer, retried } = await askWithRetry(connect, wanted, output, progress);
+    try {
+      const report = { ...askReport(session, answer, machine.threads, question.compare), retried };
+      output.out(options.flag('json') ? `${JSON.stringify(report)}\n` : `${answer.text.trim()}\n`);
       return exitCodes.ok;
     } finally {
       await session.close().catch(() => {});

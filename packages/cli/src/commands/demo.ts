@@ -3,6 +3,7 @@ import { loadLocalModel, Session, tokenizePrompt } from '@sotto/client';
 import { calibrationOf } from '@sotto/engine';
 import { type Answer, printAnswer } from '../answer.js';
 import type { Command } from '../command.js';
+import { draftingOf, draftOptions } from '../draft-options.js';
 import { exitCodes } from '../exit-codes.js';
 import {
   calibrationOptions,
@@ -13,6 +14,7 @@ import {
   parameterOptions,
   parametersOf,
   privateTextOf,
+  publicTextOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
@@ -51,6 +53,7 @@ export const command: Command = {
   options: {
     ...modeOption,
     ...questionOptions,
+    ...draftOptions,
     ...sanitizedOptions,
     ...parameterOptions,
     ...modelOptions,
@@ -61,12 +64,13 @@ export const command: Command = {
     if (options.required('mode') === 'sanitized') return await sanitizedDemo(options, output);
     const machine = machineOf(options);
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
-    const publicText = options.text('public') ?? DEFAULT_PUBLIC;
+    const publicText = await publicTextOf(options, DEFAULT_PUBLIC);
     const privateText = await privateTextOf(options, DEFAULT_PRIVATE);
     const files = modelFilesOf(options);
     const model = await loadLocalModel(files);
     // A prompt that cannot be asked is refused before anything is started.
     tokenizePrompt(model.tokenizer, publicText, privateText);
+    const drafting = await draftingOf(options, model);
     const parameters = parametersOf(options);
     if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
     const calibrationPath = options.text('calibration');
@@ -98,7 +102,13 @@ export const command: Command = {
       });
       try {
         progress.clear();
-        const question = { publicText, privateText, maxTokens, compare: true };
+        const question = {
+          publicText,
+          privateText,
+          maxTokens,
+          compare: true,
+          ...(drafting === undefined ? {} : { drafting }),
+        };
         output.err(`Public: "${publicText}"  Private: [${privateText}]\n`);
         const answer = await printAnswer(session, question, output, progress);
         const report = demoReport(session, answer, machine.threads);
