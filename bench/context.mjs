@@ -79,6 +79,7 @@ async function work() {
     'refresh',
     'public tokens',
     'refreshes',
+    'of two pages',
     'key switches',
     'ratio',
     'plaintext products',

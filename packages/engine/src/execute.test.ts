@@ -9,9 +9,13 @@ import {
   type ForwardOptions,
   makePlan,
   type PlanOptions,
+  prefillPublic,
+  publicId,
   readHidden,
+  readPublic,
   tinyTestModel,
   workOfBlock,
+  writePublic,
 } from './index.js';
 import { publicPages } from './layout.js';
 import { pageRefreshes } from './schedule.js';
@@ -296,6 +300,18 @@ describe('a long public part', () => {
     expect(refresher.count).toBe(plan.refreshes + pageRefreshes(plan, pages));
     got.push(...(await pass(talk, [5])));
     expect(difference(got, want)).toBeLessThan(5e-3);
+  });
+
+  test('is the same after its keys and values were written and read', async () => {
+    const { transformer, pass, model } = await bench({}, {}, false, false, tiny);
+    const tokens = long(100);
+    const made = prefillPublic(model, tokens);
+    const read = readPublic(publicId(model, tokens), writePublic(made));
+    expect(read).toEqual(made);
+    const want = await pass(transformer.conversation(tokens), secret);
+    expect(difference(await pass(transformer.conversation(read), secret), want)).toBe(0);
+    expect(publicId(model, tokens.slice(1))).not.toBe(made.id);
+    expect(() => readPublic('x', writePublic(made).slice(0, -1))).toThrow(/DATA_TRUNCATED/);
   });
 
   test('costs no refresh until the second ciphertext is full', async () => {

@@ -55,7 +55,13 @@ export {
   workOfBlock,
 } from './plan.js';
 export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomials.js';
-export { type PublicContext, prefillPublic } from './public-context.js';
+export {
+  type PublicContext,
+  prefillPublic,
+  publicId,
+  readPublic,
+  writePublic,
+} from './public-context.js';
 export { type CutName, chooseCuts, cutNames, layerDepths } from './schedule.js';
 export {
   type CalibrationOptions,

@@ -334,10 +334,10 @@ export async function workOfBlock(
   calibration: Calibration,
   plan: Plan,
   publicTokens: number,
-): Promise<WorkCounts> {
-  const { ev, transformer } = await dryBlock(model, calibration, plan, publicTokens);
+): Promise<WorkCounts & { readonly refreshShapes: readonly RefreshUse[] }> {
+  const { ev, uses, transformer } = await dryBlock(model, calibration, plan, publicTokens);
   const kept = transformer.plains.contents().reduce((sum, { count }) => sum + count, 0);
-  return { ...ev.counts, encodings: ev.counts.encodings - kept };
+  return { ...ev.counts, encodings: ev.counts.encodings - kept, refreshShapes: uses };
 }
 
 /** Public tokens that fill two pages, or as many as there can be: a third needs no other keys and levels. */

@@ -1,4 +1,4 @@
-import { SottoError, sha256, toHex } from '@sotto/base';
+import { ByteReader, ByteWriter, SottoError, sha256, toHex } from '@sotto/base';
 import { BOS_TOKEN, forward, headDimOf, KvCache, type LlamaModel } from '@sotto/model';
 import { attentionSlot, type Layout, publicPlace } from './layout.js';
 import { featureMap, type LinearMap } from './linear-map.js';
@@ -9,6 +9,34 @@ export interface PublicContext {
   readonly id: string;
   readonly length: number;
   readonly cache: KvCache;
+}
+
+/** Names a public part of a model: equal content, equal id. */
+export function publicId(model: LlamaModel, tokens: readonly number[]): string {
+  return toHex(sha256(new TextEncoder().encode(`${model.digest}:${tokens.join(',')}`))).slice(0, 24);
+}
+
+/** Keys and values one after the other, as bytes. */
+export function writePublic({ length, cache }: PublicContext): Uint8Array {
+  const rows = cache.keys.flatMap((keys, layer) => [...keys, ...cache.values[layer]!]);
+  const writer = new ByteWriter().u32(length).u32(cache.keys.length).u32(rows[0]!.length);
+  for (const row of rows) writer.bytes(new Uint8Array(row.buffer, row.byteOffset, row.byteLength));
+  return writer.finish();
+}
+
+/** What {@link writePublic} wrote of the public part `id`. @throws SottoError `DATA_TRUNCATED`, `DATA_TRAILING_BYTES`. */
+export function readPublic(id: string, bytes: Uint8Array): PublicContext {
+  const reader = new ByteReader(bytes, 'public keys and values');
+  const [length, layerCount, width] = [reader.u32(), reader.u32(), reader.u32()];
+  const cache = new KvCache(layerCount);
+  const rows = (): Float64Array[] =>
+    Array.from({ length }, () => new Float64Array(reader.bytes(8 * width).slice().buffer));
+  for (let layer = 0; layer < layerCount; layer++) {
+    cache.keys[layer]!.push(...rows());
+    cache.values[layer]!.push(...rows());
+  }
+  reader.end();
+  return { id, length, cache };
 }
 
 /** Of the names of all plaintexts that are made from a public part. */
@@ -29,8 +57,7 @@ export function prefillPublic(model: LlamaModel, tokens: readonly number[]): Pub
   }
   const cache = new KvCache(model.config.layerCount);
   forward(model, tokens, cache);
-  const id = toHex(sha256(new TextEncoder().encode(`${model.digest}:${tokens.join(',')}`))).slice(0, 24);
-  return { id, length: tokens.length, cache };
+  return { id: publicId(model, tokens), length: tokens.length, cache };
 }
 
 /** Number of the public key at each place (column * pairs + pair) of a page; -1 where none is. */

@@ -5,6 +5,7 @@ import { SottoError } from '@sotto/base';
 import type { AnswerMode, ModelInfo } from '@sotto/protocol';
 import { createApp } from './app.js';
 import type { StartEngine } from './engine/port.js';
+import { makeSharedMemory } from './engine/shared-store.js';
 import { startWorkerEngine } from './engine/worker-engine.js';
 import { KeyStore } from './keys/key-store.js';
 import { type Logger, silentLogger } from './log.js';
@@ -71,6 +72,8 @@ export interface RunningServer {
 const HEADER_TIMEOUT_MS = 15_000;
 /** A body may take this long as a whole; each of its pauses is limited too. */
 const REQUEST_TIMEOUT_MS = 10 * 60_000;
+/** For what sessions share: keys and values of public parts. */
+const PUBLIC_MEMORY_BYTES = 128 << 20;
 const FLUSH_MS = 200;
 const MAX_TEXT_POSITIONS = 4096;
 const MAX_QUEUED_ANSWERS = 32;
@@ -119,7 +122,13 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
         });
   const sessions = new SessionStore({
     startEngine: options.startEngine ?? ((engine) => startWorkerEngine(engine, { engineModule, log })),
-    engine: { modelPath, calibrationPath, backend, threads },
+    engine: {
+      modelPath,
+      calibrationPath,
+      backend,
+      threads,
+      publicMemory: makeSharedMemory(PUBLIC_MEMORY_BYTES),
+    },
     modelDigest: model.digest,
     allowInsecure: options.allowInsecure ?? false,
     maxSessions: options.maxSessions ?? 1,

@@ -3,10 +3,14 @@ import {
   type Conversation,
   type EncryptedTransformer,
   makeSetup,
+  type PublicContext,
   prefillPublic,
+  publicId,
+  readPublic,
   requirePublicPrefix,
   type SessionSetup,
   type SetupKey,
+  writePublic,
 } from '@sotto/engine';
 import {
   type Ciphertext,
@@ -27,6 +31,7 @@ import { serverMemoryForecast } from './forecast.js';
 import { type Machine, makeMachine } from './machine.js';
 import { availableMemoryBytes, requireMemory } from './memory.js';
 import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions } from './port.js';
+import { SharedStore } from './shared-store.js';
 
 /** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
 const WORKING_BYTES = 512 * 2 ** 20;
@@ -39,12 +44,20 @@ class LlamaEngine implements Engine {
   readonly #context: RingContext;
   readonly #keys: EvaluationKeySet;
   readonly #checkpoints: Checkpoints | null;
+  readonly #publicStore: SharedStore | null;
   #machine: Machine | undefined;
   #publicTokens: readonly number[] | undefined;
+  #publicContext: PublicContext | undefined;
   #conversation: Conversation<Ciphertext> | undefined;
   #hooks: BlockHooks | undefined;
 
-  constructor(model: LlamaModel, setup: SessionSetup, context: RingContext, stateFolder?: string) {
+  constructor(
+    model: LlamaModel,
+    setup: SessionSetup,
+    context: RingContext,
+    { stateFolder, publicMemory }: Pick<EngineOptions, 'stateFolder' | 'publicMemory'>,
+  ) {
+    this.#publicStore = publicMemory === undefined ? null : new SharedStore(publicMemory);
     this.#model = model;
     this.#setup = setup;
     this.#context = context;
@@ -82,8 +95,18 @@ class LlamaEngine implements Engine {
     }
     // The conversation opens with the first block, when the keys are there; a prefix that cannot be run is refused now.
     requirePublicPrefix(this.#setup.plan.client.publicPrefix, tokens);
-    prefillPublic(this.#model, tokens);
+    this.#publicContext = this.#prefill(tokens);
     this.#publicTokens = tokens;
+  }
+
+  /** Runs a public part in the clear, unless a session of this server has run it before. */
+  #prefill(tokens: readonly number[]): PublicContext {
+    const id = publicId(this.#model, tokens);
+    const known = this.#publicStore?.get(id) ?? null;
+    if (known !== null) return readPublic(id, known);
+    const made = prefillPublic(this.#model, tokens);
+    this.#publicStore?.put(id, writePublic(made));
+    return made;
   }
 
   async run(rows: Rows, hooks: BlockHooks): Promise<BlockResult> {
@@ -149,7 +172,7 @@ class LlamaEngine implements Engine {
     publicTokens: readonly number[],
     position: number,
   ): Promise<Conversation<Ciphertext>> {
-    const conversation = transformer.conversation(publicTokens);
+    const conversation = transformer.conversation(this.#publicContext ?? publicTokens);
     if (!this.#checkpoints) return conversation;
     const stored = await this.#checkpoints.cache(publicTokens, position);
     if (stored) conversation.cache.restore(stored.layers, stored.place);
@@ -166,6 +189,7 @@ class LlamaEngine implements Engine {
     this.#conversation?.cache.dispose();
     this.#conversation = undefined;
     this.#publicTokens = undefined;
+    this.#publicContext = undefined;
     await this.#checkpoints?.clear();
   }
 
@@ -215,5 +239,5 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   requireMemory(serverMemoryForecast(setup).keyMemory + WORKING_BYTES);
   const backend = openBackend(options.backend, options.threads);
   const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
-  return new LlamaEngine(weights, setup, new RingContext(parameters, ring), options.stateFolder);
+  return new LlamaEngine(weights, setup, new RingContext(parameters, ring), options);
 }

@@ -15,6 +15,8 @@ export interface EngineOptions {
    * run again by another process, and a block that was finished is not computed twice.
    */
   readonly stateFolder?: string;
+  /** Memory of a {@link SharedStore} for what is computed from public parts; nothing is kept when absent. */
+  readonly publicMemory?: SharedArrayBuffer;
 }
 
 /** What an engine tells about itself once parameters and plan are built. */
