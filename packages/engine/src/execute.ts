@@ -10,7 +10,7 @@ import { type LayerScope, runLayer } from './layer.js';
 import { publicPages } from './layout.js';
 import { PlainCache } from './plain-cache.js';
 import type { Plan } from './plan.js';
-import { type PublicContext, prefillPublic, publicPrefix } from './public-context.js';
+import { type PublicContext, prefillPublic, publicNames } from './public-context.js';
 import { kindsOf, layerDepths, pageRefreshes, stepsOf } from './schedule.js';
 
 /** One prompt and its continuation: public part in the clear, private part in an encrypted cache. */
@@ -236,8 +236,8 @@ export class EncryptedTransformer<C extends object> {
   /** Plaintexts of the public part that was used before stay, but make room first. */
   #useContext(context: PublicContext): void {
     if (this.#context?.id === context.id) return;
-    if (this.#context !== undefined) this.plains.retire(publicPrefix(this.#context));
-    this.plains.revive(publicPrefix(context));
+    if (this.#context !== undefined) this.plains.retire(publicNames(this.#context));
+    this.plains.revive(publicNames(context));
     this.#context = context;
   }
 

@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter, SottoError, sha256, toHex } from '@sotto/base';
-import { BOS_TOKEN, forward, headDimOf, KvCache, type LlamaModel } from '@sotto/model';
+import { forward, headDimOf, KvCache, type LlamaModel } from '@sotto/model';
 import { attentionSlot, type Layout, publicPlace } from './layout.js';
 import { featureMap, type LinearMap } from './linear-map.js';
 
@@ -40,19 +40,18 @@ export function readPublic(id: string, bytes: Uint8Array): PublicContext {
 }
 
 /** Of the names of all plaintexts that are made from a public part. */
-export const publicPrefix = (context: PublicContext): string => `public/${context.id}/`;
+export const publicNames = (context: PublicContext): string => `public/${context.id}/`;
 
 /**
- * Runs the public tokens through the clear model.
+ * Runs the public tokens through the clear model. With what they begin, a plan says (`requirePublicPrefix`).
  *
- * @throws SottoError `PUBLIC_PREFIX_INVALID` unless the tokens start with BOS, `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`.
+ * @throws SottoError `PUBLIC_PREFIX_INVALID` when there are none, `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`.
  */
 export function prefillPublic(model: LlamaModel, tokens: readonly number[]): PublicContext {
-  if (tokens[0] !== BOS_TOKEN) {
-    throw new SottoError('The public part of a prompt must start with the BOS token.', {
+  if (tokens.length === 0) {
+    throw new SottoError('The public part of a prompt is empty.', {
       code: 'PUBLIC_PREFIX_INVALID',
-      facts: { length: tokens.length },
-      fix: 'Put BOS in front of the public tokens; ranges are calibrated for that.',
+      fix: 'Begin it with the public prefix of the plan (at least BOS): ranges are calibrated for that.',
     });
   }
   const cache = new KvCache(model.config.layerCount);
@@ -115,7 +114,7 @@ export function publicScores(
   const headsAKey = config.headCount / config.kvHeadCount;
   const keys = context.cache.keys[layer]!;
   return overPublic(
-    `${publicPrefix(context)}scores/${layer}/${page}`,
+    `${publicNames(context)}scores/${layer}/${page}`,
     l,
     context.length,
     page,
@@ -142,7 +141,7 @@ export function publicValues(
   const headsAKey = config.headCount / config.kvHeadCount;
   const values = context.cache.values[layer]!;
   return overPublic(
-    `${publicPrefix(context)}values/${layer}/${page}`,
+    `${publicNames(context)}values/${layer}/${page}`,
     l,
     context.length,
     page,
