@@ -204,10 +204,7 @@ export class RingContext {
   /** out += c * X^(N/2) for one residue a row. */
   addMonomial(out: Ptr, c: Uint32Array, basis: Basis): void {
     const table = this.#monomialTable();
-    const reduced = c.map((value, i) => {
-      const prime = this.params.primes[basis.indices[i]];
-      return Number((BigInt(value) * inverseOfWord(prime)) % BigInt(prime));
-    });
+    const reduced = this.fromMontgomery(c, basis);
     this.forRuns(basis, (run, row, tableRow) => {
       this.ring.mulConstAdd(
         this.row(out, row),
@@ -215,6 +212,14 @@ export class RingContext {
         reduced.slice(row, row + run.size),
         run,
       );
+    });
+  }
+
+  /** c*2^-32: the constant for a factor that is in Montgomery form. */
+  fromMontgomery(c: Uint32Array, basis: Basis): Uint32Array {
+    return c.map((value, i) => {
+      const prime = this.params.primes[basis.indices[i]];
+      return Number((BigInt(value) * inverseOfWord(prime)) % BigInt(prime));
     });
   }
 

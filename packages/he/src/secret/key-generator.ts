@@ -12,7 +12,7 @@ import {
 } from '../rlwe/index.js';
 import { RandomSource } from './random-source.js';
 import { GaussianSampler } from './samplers.js';
-import { applyGalois, checkParameters, liftSecret, type SecretKey } from './secret-key.js';
+import { checkParameters, liftSecret, type SecretKey } from './secret-key.js';
 
 export interface KeyOptions {
   /** Number of gadget digits; the plan chooses when absent. */
@@ -76,9 +76,8 @@ export class KeyGenerator {
     const rows = context.basis(plan.rows);
     using input = context.scratch(rows.size);
     using output = context.scratch(rows.size);
-    liftSecret(context, input.at, this.#secret.main, rows);
-    context.ring.toMontgomery(output.at, input.at, rows);
-    context.ring.mul(input.at, input.at, output.at, rows);
+    context.ring.select(output.at, rows, this.#secret.table(context), context.all);
+    context.ring.mul(input.at, output.at, output.at, rows);
     return this.#switchKey({ kind: 'relin' }, plan, input.at, output.at, rows);
   }
 
@@ -92,10 +91,12 @@ export class KeyGenerator {
       });
     }
     // The automorphism acts after the inner product, so the key leads to the secret that it will carry back to s.
-    const inverse = applyGalois(this.#secret.main, inverseModPowerOfTwo(galois, order));
-    const key = this.#fromCoefficients({ kind: 'galois', galois }, plan, this.#secret.main, inverse);
-    inverse.fill(0);
-    return key;
+    const rows = context.basis(plan.rows);
+    using input = context.scratch(rows.size);
+    using output = context.scratch(rows.size);
+    context.ring.select(input.at, rows, this.#secret.table(context), context.all);
+    context.ring.permute(output.at, input.at, inverseModPowerOfTwo(galois, order), rows);
+    return this.#switchKey({ kind: 'galois', galois }, plan, input.at, output.at, rows);
   }
 
   #denseToSparse(): SeededEvaluationKey {
@@ -151,11 +152,11 @@ export class KeyGenerator {
     using output = context.scratch(rows.size);
     liftSecret(context, input.at, from, rows);
     liftSecret(context, output.at, to, rows);
-    context.ring.toMontgomery(output.at, output.at, rows);
+    for (const at of [input.at, output.at]) context.ring.toMontgomery(at, at, rows);
     return this.#switchKey(id, plan, input.at, output.at, rows);
   }
 
-  /** b_d = -a_d s_out + e_d + P g_d s_in. The inputs are overwritten before they are freed. */
+  /** b_d = -a_d s_out + e_d + P g_d s_in, both secrets in Montgomery form. They are overwritten before they are freed. */
   #switchKey(
     id: EvaluationKeyId,
     plan: KeySwitchPlan,
@@ -166,7 +167,7 @@ export class KeyGenerator {
     const { context } = this;
     const { ring } = context;
     const seed = randomBytes(SEED_BYTES);
-    const pResidues = context.productResidues(plan.special, rows);
+    const pResidues = context.fromMontgomery(context.productResidues(plan.special, rows), rows);
     using work = context.scratch(2 * rows.size);
     const b = work.at;
     const a = context.row(work.at, rows.size);

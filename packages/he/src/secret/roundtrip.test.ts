@@ -13,7 +13,7 @@ import {
 import { Decryptor } from './decryptor.js';
 import { Encryptor } from './encryptor.js';
 import { KeyGenerator } from './key-generator.js';
-import { applyGalois, SecretKey } from './secret-key.js';
+import { SecretKey } from './secret-key.js';
 
 const params = createParameters(insecureBoot(10));
 const context = new RingContext(
@@ -156,11 +156,5 @@ describe('misuse', () => {
     const gone = SecretKey.generate(params);
     gone.dispose();
     expect(() => gone.main).toThrow(expect.objectContaining({ code: 'HE_SECRET_DISPOSED' }));
-  });
-
-  it('applies automorphisms as a group', () => {
-    const s = secret.main;
-    expect(applyGalois(applyGalois(s, 5), 25)).toEqual(applyGalois(s, 125));
-    expect(applyGalois(applyGalois(s, 2 * n - 1), 2 * n - 1)).toEqual(s);
   });
 });

@@ -107,15 +107,3 @@ export function liftSecret(context: RingContext, out: Ptr, coefficients: Int8Arr
   doubles.fill(0);
   context.ring.ntt(out, basis);
 }
-
-/** Coefficients of s(X^galois). */
-export function applyGalois(coefficients: Int8Array, galois: number): Int8Array {
-  const n = coefficients.length;
-  const out = new Int8Array(n);
-  for (let i = 0; i < n; i++) {
-    const exponent = (i * galois) % (2 * n);
-    if (exponent < n) out[exponent] = coefficients[i];
-    else out[exponent - n] = -coefficients[i];
-  }
-  return out;
-}
