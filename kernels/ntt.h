@@ -28,7 +28,7 @@ INLINE void backward_by(V *x, V *y, const Factor *f, V q, V q2) {
   *y = shoup_by(difference, f->w, &f->quotient, q);
 }
 
-// Lines of the leaf table that a radix-4 step fetches for the leaves that come after it, so that memory is busy all the time.
+// Lines of the leaf table that a forward radix-4 step fetches for the leaves that come after it, so that memory is busy all the time.
 #define LINE_WORDS 16
 #define FETCH_LINES (LANES / 8)
 INLINE const u32 *fetch_leaves(const u32 *leaves) {
@@ -64,7 +64,7 @@ static void forward_2(u32 *x, size_t t, size_t node, const u32 *nodes, V q, V q2
   }
 }
 
-static const u32 *backward_4(u32 *x, size_t t, size_t node, const u32 *nodes, const u32 *leaves, V q, V q2) {
+static void backward_4(u32 *x, size_t t, size_t node, const u32 *nodes, V q, V q2) {
   const Factor f[3] = {factor_at(nodes, node), factor_at(nodes, 2 * node), factor_at(nodes, 2 * node + 1)};
   for (size_t i = 0; i < t; i += LANES) {
     V a = v_load(x + i), b = v_load(x + t + i), c = v_load(x + 2 * t + i), d = v_load(x + 3 * t + i);
@@ -72,13 +72,11 @@ static const u32 *backward_4(u32 *x, size_t t, size_t node, const u32 *nodes, co
     backward_by(&c, &d, &f[2], q, q2);
     backward_by(&a, &c, &f[0], q, q2);
     backward_by(&b, &d, &f[0], q, q2);
-    leaves = fetch_leaves(leaves);
     v_store(x + i, a);
     v_store(x + t + i, b);
     v_store(x + 2 * t + i, c);
     v_store(x + 3 * t + i, d);
   }
-  return leaves;
 }
 
 static void backward_2(u32 *x, size_t t, size_t node, const u32 *nodes, V q, V q2) {
@@ -192,7 +190,7 @@ static void backward_tree(const Ring *ring, const Twiddles *t, u32 *x, const u32
     for (size_t k = 0; k < (size_t)1 << step; k++)
       backward_tree(ring, t, x + k * (length >> step), source + k * (length >> step), log - step, (node << step) + k, q, q2);
     if (node == 1) return;
-    if (step == 2) backward_4(x, length >> 2, node, t->nodes, x, q, q2);
+    if (step == 2) backward_4(x, length >> 2, node, t->nodes, q, q2);
     else backward_2(x, length >> 1, node, t->nodes, q, q2);
     return;
   }
@@ -200,7 +198,6 @@ static void backward_tree(const Ring *ring, const Twiddles *t, u32 *x, const u32
   u32 done = LOG_LANES;
   size_t first = node << (log - LOG_LANES), count = (size_t)1 << (log - LOG_LANES);
   backward_leaves(x, source, length, leaves_of(ring, t, first), q, q2);
-  const u32 *ahead = leaves_of(ring, t, first + count);
   while (done < levels) {
     u32 step = (levels - done) % 2 ? 1 : 2;
     done += step;
@@ -208,7 +205,7 @@ static void backward_tree(const Ring *ring, const Twiddles *t, u32 *x, const u32
     count >>= step;
     size_t block = (size_t)1 << done;
     for (size_t k = 0; k < count; k++) {
-      if (step == 2) ahead = backward_4(x + k * block, block >> 2, first + k, t->nodes, ahead, q, q2);
+      if (step == 2) backward_4(x + k * block, block >> 2, first + k, t->nodes, q, q2);
       else backward_2(x + k * block, block >> 1, first + k, t->nodes, q, q2);
     }
   }

@@ -38,11 +38,15 @@ INLINE LaneIndex lane_index(const u32 *lanes) { return lanes; }
 INLINE V v_permute_lanes(V a, LaneIndex index) { return (V){a[index[0]], a[index[1]], a[index[2]], a[index[3]]}; }
 #endif
 
+// Blocks come from all over the row, where processors do not look ahead: each is fetched this many steps before.
+#define BLOCKS_AHEAD (1024 / LANES)
+
 static void permute_row(u32 *o, const u32 *a, size_t n, const Permutation *p) {
   LaneIndex index[LANES];
   for (u32 carry = 0; carry < LANES; carry++) index[carry] = lane_index(p->lanes[carry]);
   for (size_t block = 0; block < n / LANES; block++) {
     u32 source = p->blocks[block];
+    PREFETCH(a + p->blocks[(block + BLOCKS_AHEAD) & (n / LANES - 1)]);
     v_store(o + block * LANES, v_permute_lanes(v_load(a + (source & ~(u32)(LANES - 1))), index[source & (LANES - 1)]));
   }
 }
