@@ -2,7 +2,7 @@ import type { SessionSetup } from '@sotto/engine';
 import { createNullBackend } from '@sotto/he/ring';
 import { Ciphertext, EvaluationKey, EvaluationKeySet, evaluationKeyPlan, RingContext } from '@sotto/he/rlwe';
 import type { Refresher, SlotVector } from '@sotto/he/scheme';
-import { BOS_TOKEN, type LlamaModel } from '@sotto/model';
+import type { LlamaModel } from '@sotto/model';
 import { makeMachine } from '../engine/machine.js';
 import { KernelRecorder, type ShapeCounts } from './recording-ring.js';
 
@@ -135,8 +135,11 @@ export async function countSession(
     if (plaintexts === 'coefficients') weightBytes += 8 * Math.min(parameters.n, 2 * values.re.length);
     return nothing;
   };
-  const publicTokens = Array.from({ length: options.publicTokens }, (_, i) =>
-    i === 0 ? BOS_TOKEN : plan.client.knownTokens[i % plan.client.knownTokens.length]!,
+  const { publicPrefix, knownTokens } = plan.client;
+  const publicLength = Math.max(options.publicTokens, publicPrefix.length);
+  const publicTokens = Array.from(
+    { length: publicLength },
+    (_, i) => publicPrefix[i] ?? knownTokens[i % knownTokens.length]!,
   );
   const talk = transformer.conversation(publicTokens);
   const pass = async (rows: number): Promise<CountedPass> => {
