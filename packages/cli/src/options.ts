@@ -8,7 +8,7 @@ import type { OptionSpecs, Options } from './command.js';
 export const modelOptions: OptionSpecs = {
   model: {
     value: 'PATH',
-    help: 'Model: a folder with config.json and safetensors, a GGUF file, or llama2.c weights; stories260K when absent.',
+    help: 'Model: a folder with config.json and safetensors, a GGUF file, or llama2.c weights; the name of an embedded one; sotto-stories-2x128 when absent.',
   },
   tokenizer: {
     value: 'PATH',

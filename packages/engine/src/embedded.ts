@@ -1,2 +1,11 @@
-/** Calibration of the model that ships with `@sotto/model`: 64 of its own texts of 192 tokens, seed 1. */
+/** Calibration of stories260K: 64 of its own texts of 192 tokens, seed 1. */
 export const embeddedCalibration: URL = new URL('../data/stories260K.calibration.json', import.meta.url);
+
+/** Calibration of sotto-stories-2x128, by the options of {@link defaultCalibrateOptions}. */
+export const defaultCalibration: URL = new URL(
+  '../data/sotto-stories-2x128.calibration.json',
+  import.meta.url,
+);
+
+/** Those of all models that ship with `@sotto/model`. */
+export const embeddedCalibrations: readonly URL[] = [defaultCalibration, embeddedCalibration];

@@ -29,7 +29,7 @@ export {
   withPublicPrefix,
 } from './client-side.js';
 export type { WorkCounts } from './dry-run.js';
-export { embeddedCalibration } from './embedded.js';
+export { defaultCalibration, embeddedCalibration, embeddedCalibrations } from './embedded.js';
 export {
   type Conversation,
   EncryptedTransformer,

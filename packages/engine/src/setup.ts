@@ -18,7 +18,7 @@ import type { LlamaModel } from '@sotto/model';
 import { type CalibrationStep, calibrateInSteps, defaultCalibrateOptions } from './calibrate.js';
 import { type Calibration, readCalibration, writeCalibration } from './calibration.js';
 import { findCalibration, keepCalibration } from './calibration-store.js';
-import { embeddedCalibration } from './embedded.js';
+import { embeddedCalibrations } from './embedded.js';
 import { makePlan, type Plan } from './plan.js';
 import { chooseBootstraps } from './refresh-choice.js';
 
@@ -96,7 +96,7 @@ export async function readCalibrationFile(path: string, model: LlamaModel): Prom
 }
 
 /**
- * The calibration of a model: the given file, else the one that ships for the embedded model, else one kept from an earlier time,
+ * The calibration of a model: the given file, else the one that ships for an embedded model, else one kept from an earlier time,
  * otherwise measured now (minutes; the same figures on every machine with the same float arithmetic) and kept in the user's cache
  * folder.
  *
@@ -107,8 +107,10 @@ export async function calibrationOf(
   options: CalibrationOptions = {},
 ): Promise<Calibration> {
   if (options.path !== undefined) return readCalibrationFile(options.path, model);
-  const shipped = readCalibration(await readFile(embeddedCalibration, 'utf8'));
-  if (shipped.modelDigest === model.digest) return shipped;
+  for (const url of embeddedCalibrations) {
+    const shipped = readCalibration(await readFile(url, 'utf8'));
+    if (shipped.modelDigest === model.digest) return shipped;
+  }
   const kept = await findCalibration(model.digest);
   if (kept !== null) return kept;
   options.onMeasure?.();

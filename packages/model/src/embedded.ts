@@ -1,13 +1,48 @@
-/** The model that ships with this package: stories260K, a five-layer Llama of 260 thousand weights. */
-export const embeddedModel: {
+import { fileURLToPath } from 'node:url';
+
+/** A model that ships with this package. */
+export interface EmbeddedModel {
+  /** What `--model` takes for its path. */
   readonly name: string;
+  /** Weights: a file, or a folder in the usual layout. */
   readonly model: URL;
   readonly tokenizer: URL;
-  /** Table of drafts from its own texts. */
+  readonly license: string;
+  /** Table of drafts from texts of stories260K. */
   readonly drafts: URL;
-} = {
+}
+
+const tokenizer = new URL('../data/stories260K/tok512.bin', import.meta.url);
+const drafts = new URL('../data/stories260K/drafts.bin', import.meta.url);
+
+/** stories260K, a five-layer plain Llama of 260 thousand weights. */
+export const embeddedModel: EmbeddedModel = {
   name: 'stories260K',
   model: new URL('../data/stories260K/stories260K.bin', import.meta.url),
-  tokenizer: new URL('../data/stories260K/tok512.bin', import.meta.url),
-  drafts: new URL('../data/stories260K/drafts.bin', import.meta.url),
+  tokenizer,
+  license: 'MIT',
+  drafts,
 };
+
+/** Two layers with kernel attention and a bilinear gate, distilled from stories260K: what is used when no model is named. */
+export const defaultModel: EmbeddedModel = {
+  name: 'sotto-stories-2x128',
+  model: new URL('../data/sotto-stories-2x128', import.meta.url),
+  tokenizer,
+  license: 'Apache-2.0',
+  drafts,
+};
+
+export const embeddedModels: readonly EmbeddedModel[] = [defaultModel, embeddedModel];
+
+/** The model that ships under a name, or at a path. */
+export function findEmbedded(nameOrPath: string): EmbeddedModel | undefined {
+  return embeddedModels.find(({ name, model }) => nameOrPath === name || nameOrPath === fileURLToPath(model));
+}
+
+/** The path of a model: that of an embedded one for its name, of the default without one. */
+export function modelPath(nameOrPath?: string): string {
+  if (nameOrPath === undefined) return fileURLToPath(defaultModel.model);
+  const found = findEmbedded(nameOrPath);
+  return found === undefined ? nameOrPath : fileURLToPath(found.model);
+}

@@ -2,14 +2,14 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Checkpoint, openCheckpoint, readBounded, readFolderTokenizer } from './checkpoint.js';
-import { embeddedModel } from './embedded.js';
+import { embeddedModel, findEmbedded, modelPath } from './embedded.js';
 import type { LlamaModel } from './llama2c.js';
 import { readTextVocabulary, readTokenizer } from './piece-tokenizer.js';
 import type { Tokenizer } from './tokenizer.js';
 
-/** Where a model is; what is absent is taken from the embedded model. */
+/** Where a model is; what is absent is taken from the default model. */
 export interface ModelFiles {
-  /** Weights: see {@link openCheckpoint}. */
+  /** Weights: see {@link openCheckpoint}; or the name of an embedded model. */
   readonly model?: string | undefined;
   /**
    * Tokenizer: `tokenizer.json`, a folder with one, a GGUF file, a text vocabulary (`.vocab`, `.txt`) or one of llama2.c. When
@@ -26,8 +26,6 @@ export interface ModelFile {
   readonly weights: LlamaModel;
 }
 
-const embeddedPath = () => fileURLToPath(embeddedModel.model);
-
 async function withCheckpoint<T>(path: string, use: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
   const checkpoint = await openCheckpoint(path);
   try {
@@ -39,11 +37,12 @@ async function withCheckpoint<T>(path: string, use: (checkpoint: Checkpoint) => 
 
 /** Reads weights. @throws the errors of {@link openCheckpoint} and of the readers. */
 export function readModelFile(files: ModelFiles = {}): Promise<ModelFile> {
-  const path = files.model ?? embeddedPath();
+  const path = modelPath(files.model);
+  const embedded = findEmbedded(path);
   return withCheckpoint(path, async (checkpoint) => {
     const weights = await checkpoint.load();
-    return path === embeddedPath()
-      ? { name: embeddedModel.name, path, license: 'MIT', weights }
+    return embedded !== undefined
+      ? { name: embedded.name, path, license: embedded.license, weights }
       : { name: checkpoint.name, path, license: checkpoint.license, weights };
   });
 }
@@ -69,12 +68,12 @@ async function readTokenizerAt(path: string, vocabSize: number): Promise<Tokeniz
 }
 
 /**
- * Reads the tokenizer of a model: the one that was given, else the one beside the weights, else that of the embedded model.
+ * Reads the tokenizer of a model: the one that was given, else the one beside the weights, else that of the embedded models.
  *
  * @throws `FILE_UNREADABLE`, `TOKENIZER_INVALID` and the errors of the readers.
  */
 export async function readTokenizerFile(files: ModelFiles, vocabSize: number): Promise<Tokenizer> {
   if (files.tokenizer !== undefined) return readTokenizerAt(files.tokenizer, vocabSize);
-  const own = files.model && (await withCheckpoint(files.model, (checkpoint) => checkpoint.tokenizer()));
+  const own = await withCheckpoint(modelPath(files.model), (checkpoint) => checkpoint.tokenizer());
   return own || readTokenizerAt(fileURLToPath(embeddedModel.tokenizer), vocabSize);
 }

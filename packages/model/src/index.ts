@@ -13,7 +13,14 @@ export {
   kvDimOf,
   type LlamaConfig,
 } from './config.js';
-export { embeddedModel } from './embedded.js';
+export {
+  defaultModel,
+  type EmbeddedModel,
+  embeddedModel,
+  embeddedModels,
+  findEmbedded,
+  modelPath,
+} from './embedded.js';
 export { type ModelFile, type ModelFiles, readModelFile, readTokenizerFile } from './files.js';
 export { type GenerateOptions, generate } from './generate.js';
 export { type GgufFile, type GgufValue, openGguf } from './gguf.js';

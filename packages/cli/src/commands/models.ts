@@ -1,10 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { SottoError } from '@sotto/base';
 import { makeLayout } from '@sotto/engine';
 import { N15_CLIENT, N16_BOOT, type ParametersLiteral } from '@sotto/he/rlwe';
-import { embeddedModel, type LlamaConfig, openCheckpoint } from '@sotto/model';
+import { embeddedModels, findEmbedded, type LlamaConfig, modelPath, openCheckpoint } from '@sotto/model';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { modelOptions } from '../options.js';
@@ -37,16 +36,17 @@ function largestBlock(config: LlamaConfig, { logN }: ParametersLiteral): number 
   return 0;
 }
 
-async function inspect(path: string, embedded: boolean): Promise<Found> {
+async function inspect(path: string): Promise<Found> {
+  const embedded = findEmbedded(path);
   try {
     const checkpoint = await openCheckpoint(path);
     try {
       const { format, license, sizeBytes, config, tensorTypes } = checkpoint;
       return {
         path,
-        name: embedded ? embeddedModel.name : checkpoint.name,
+        name: embedded?.name ?? checkpoint.name,
         format,
-        license: embedded ? 'MIT' : license,
+        license: embedded?.license ?? license,
         sizeBytes,
         digest: await checkpoint.digest(),
         config,
@@ -104,7 +104,8 @@ function describe(model: Found): string {
 
 export const command: Command = {
   name: 'models',
-  description: 'Lists models: the embedded one, the one that is given, and those in a folder.',
+  description:
+    'Lists models: the embedded ones (the default first), the one that is given, and those in a folder.',
   example: 'sotto models --folder ./models',
   options: {
     folder: { value: 'PATH', help: 'Folder to look into, two levels deep.' },
@@ -113,12 +114,13 @@ export const command: Command = {
   async run(options, output) {
     const folder = options.text('folder');
     const given = options.text('model');
-    const models = [await inspect(fileURLToPath(embeddedModel.model), true)];
+    const models: Found[] = [];
     const paths = [
-      ...(given === undefined ? [] : [given]),
+      ...embeddedModels.map(({ name }) => modelPath(name)),
+      ...(given === undefined ? [] : [modelPath(given)]),
       ...(folder === undefined ? [] : await candidates(folder)),
     ];
-    for (const path of paths) models.push(await inspect(path, false));
+    for (const path of paths) models.push(await inspect(path));
     output.out(options.flag('json') ? `${JSON.stringify({ models })}\n` : models.map(describe).join('\n'));
     return exitCodes.ok;
   },

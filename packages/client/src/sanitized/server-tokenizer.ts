@@ -1,12 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import { SottoError } from '@sotto/base';
-import {
-  embeddedModel,
-  type ModelFiles,
-  openCheckpoint,
-  readTokenizerFile,
-  type Tokenizer,
-} from '@sotto/model';
+import { type ModelFiles, modelPath, openCheckpoint, readTokenizerFile, type Tokenizer } from '@sotto/model';
 import type { ModelInfo } from '@sotto/protocol';
 
 /**
@@ -17,7 +10,7 @@ import type { ModelInfo } from '@sotto/protocol';
  */
 export async function tokenizerOfServer(files: ModelFiles, server: ModelInfo): Promise<Tokenizer> {
   if (files.tokenizer === undefined) {
-    const checkpoint = await openCheckpoint(files.model ?? fileURLToPath(embeddedModel.model));
+    const checkpoint = await openCheckpoint(modelPath(files.model));
     try {
       const digest = await checkpoint.digest();
       if (digest !== server.digest) {
