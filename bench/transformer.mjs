@@ -29,7 +29,7 @@ const { values } = parseArgs({
   },
 });
 
-const { weights: model } = await readModelFile(values.model ? { model: values.model } : {});
+const { weights: model } = await readModelFile({ model: values.model ?? 'stories260K' });
 const tokenizer = await readTokenizerFile(
   values.tokenizer ? { tokenizer: values.tokenizer } : {},
   model.config.vocabSize,

@@ -66,7 +66,7 @@ describe('sotto demo', () => {
       expect(report).toMatchObject({
         mode: 'fhe',
         refresh,
-        model: 'stories260K',
+        model: 'sotto-stories-2x128',
         answer,
         clearAnswer: answer,
       });

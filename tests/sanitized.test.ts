@@ -82,7 +82,7 @@ describe('sotto ask --mode sanitized', () => {
     const report = JSON.parse(first.out);
     expect(report).toMatchObject({
       mode: 'sanitized',
-      model: 'stories260K',
+      model: 'sotto-stories-2x128',
       table: 'neutral-1',
       notion: 'local differential privacy within a public block of words; which block is visible',
       epsilonPerToken: { exact: 'ln(1084483/398959)' },

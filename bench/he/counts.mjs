@@ -14,9 +14,9 @@ import {
 } from '@sotto/he/rlwe';
 import { readModelFile } from '@sotto/model';
 
-/** The bootstrappings of the embedded model: for the attention, whose values are real, and for the residual stream. */
+/** The bootstrappings of stories260K: for the attention, whose values are real, and for the residual stream. */
 export async function blockBootstrapCounts() {
-  const { weights } = await readModelFile({});
+  const { weights } = await readModelFile({ model: 'stories260K' });
   const { bootstraps, parameters } = await makeSetup(weights, { refresh: 'bootstrap', parameters: 'secure' });
   return bootstraps.map((options) =>
     bootstrapCounts(options.slots ?? parameters.maxSlots, { ...options, realOnly: true }),
@@ -61,9 +61,9 @@ export function bootstrapCounts(slots, options = { slots }) {
   };
 }
 
-/** Operations of a full block of the embedded model, by the dry run of its plan. */
+/** Operations of a full block of stories260K, by the dry run of its plan. */
 export async function blockCounts() {
-  const { weights } = await readModelFile({});
+  const { weights } = await readModelFile({ model: 'stories260K' });
   const { plan, keys } = await makeSetup(weights, { refresh: 'bootstrap', parameters: 'secure' });
   const { rotations, mapRotations, conjugations, relinearisations, ...rest } = plan.block;
   return {

@@ -29,6 +29,8 @@ import { plotTrace } from '../trace-plot.js';
 const DEFAULT_PUBLIC = 'Once upon a time, there was';
 const DEFAULT_PRIVATE = 'a small dragon who could not fly';
 
+const TRACED_MODEL = 'stories260K';
+
 const SEED = 5;
 
 type Task = Parameters<typeof traceReport>[0];
@@ -115,12 +117,19 @@ export const command: Command = {
     svg: { value: 'FILE', help: 'Write a plot of the bits along the circuit.' },
     ...parameterOptions,
     ...modelOptions,
+    model: {
+      value: 'PATH',
+      help: `A plain Llama: see \`sotto ask\`; ${TRACED_MODEL} when absent. The steps of other kinds are not known here.`,
+    },
     ...calibrationOptions,
     ...machineOptions,
   },
   async run(options, output) {
     const plot = await openPlot(options.text('svg'));
-    const { weights, tokenizer, name } = await loadLocalModel(modelFilesOf(options));
+    const { weights, tokenizer, name } = await loadLocalModel({
+      ...modelFilesOf(options),
+      model: options.text('model') ?? TRACED_MODEL,
+    });
     const prompt = tokenizePrompt(
       tokenizer,
       options.text('public') ?? DEFAULT_PUBLIC,

@@ -17,7 +17,7 @@ import { countSession, ENCODING, TOUCH } from './count-session.js';
 import { knownShare, measureKernels, secondsOf } from './measure-kernels.js';
 import { KernelRecorder, type ShapeCounts } from './recording-ring.js';
 
-const { weights: model } = await readModelFile({});
+const { weights: model } = await readModelFile({ model: 'stories260K' });
 const request = { refresh: 'client', parameters: 'insecure-toy' } as const;
 const setup = await makeSetup(model, request);
 const { parameters, plan } = setup;
