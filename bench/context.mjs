@@ -67,6 +67,7 @@ async function work() {
         refresh,
         publicTokens,
         counts.refreshes,
+        counts.refreshShapes.reduce((sum, { real, count }) => sum + (real ? 0 : count), 0),
         switches(counts),
         (switches(counts) / switches(base)).toFixed(2),
         counts.plainProducts,
@@ -103,19 +104,50 @@ async function clear() {
     const privateRows = plan.layout.privateCapacity;
     const texts = [1, 2, 3].map((i) => textOf(publicTokens + privateRows, 5000 * i + publicTokens));
     const bench = { model, plan, evaluator, refresher, transformer };
-    const { positions, agree, sure, sureAgree, rmsError } = await measureAgreement(bench, texts);
-    print({ part: 'clear', publicTokens, positions, agree, sure, sureAgree, rmsError });
+    const sum = { positions: 0, agree: 0, sure: 0, sureAgree: 0, squares: 0, escaped: 0 };
+    for (const text of texts) {
+      try {
+        const { positions, agree, sure, sureAgree, rmsError } = await measureAgreement(bench, [text]);
+        sum.positions += positions;
+        sum.agree += agree;
+        sum.sure += sure;
+        sum.sureAgree += sureAgree;
+        sum.squares += positions * rmsError ** 2;
+      } catch (error) {
+        if (!['HE_REFRESH_RANGE', 'ENGINE_OUTPUT_ESCAPED'].includes(error.code)) throw error;
+        sum.escaped++;
+      }
+    }
+    const { positions, agree, sure, sureAgree, squares, escaped } = sum;
+    const rmsError = positions > 0 ? Math.sqrt(squares / positions) : null;
+    print({
+      part: 'clear',
+      publicTokens,
+      texts: texts.length,
+      escaped,
+      positions,
+      agree,
+      sureAgree,
+      sure,
+      rmsError,
+    });
     rows.push([
       publicTokens,
-      positions,
+      `${escaped} of ${texts.length}`,
       `${agree} of ${positions}`,
       `${sureAgree} of ${sure}`,
-      rmsError.toFixed(4),
+      rmsError?.toFixed(4) ?? 'none',
     ]);
   }
   table(
     'clear',
-    ['public tokens', 'rows', 'same choice', 'same where decided by 0.1', 'logits off, rms'],
+    [
+      'public tokens',
+      'texts that left the ranges',
+      'same choice',
+      'same where decided by 0.1',
+      'logits off, rms',
+    ],
     rows,
   );
 }
@@ -269,6 +301,7 @@ if (values.write) {
   let text = await readFile(path, 'utf8');
   for (const [name, rows] of tables) {
     const [open, close] = [`<!-- table ${name} -->`, `<!-- end ${name} -->`];
+    if (!text.includes(open)) continue;
     const from = text.indexOf(open) + open.length;
     text = `${text.slice(0, from)}\n${rows}\n${text.slice(text.indexOf(close))}`;
   }
