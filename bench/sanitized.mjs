@@ -180,11 +180,11 @@ async function measure(name, files) {
 
 const entries = [];
 for (const [name, files] of [
-  ['stories260K', {}],
+  ['stories260K', { model: 'stories260K' }],
   ['smollm2', { model: values.smollm2 }],
 ]) {
   if (values.only !== undefined && values.only !== name) continue;
-  if (files.model !== undefined && !existsSync(files.model)) {
+  if (files.model !== 'stories260K' && !existsSync(files.model)) {
     console.log(JSON.stringify({ model: name, skipped: 'the model file is absent' }));
     continue;
   }

@@ -156,7 +156,7 @@ describe('a session in mode sanitized', () => {
     });
     const { text, summary } = await answer(await connect(sanitizer, echo.url), {
       privateText: 'Quentina 🦄 秘密',
-      maxTokens: 200,
+      maxTokens: 90,
     });
     expect(text.trim()).toBe('Quentina 🦄 秘密');
     expect(summary.answerAsSent).not.toMatch(/Quentina|🦄|秘密/u);
@@ -177,11 +177,11 @@ describe('a session in mode sanitized', () => {
   it('stops the work at the server when it is left', async () => {
     const session = await connect();
     const before = stopped;
-    for await (const _ of session.send(session.prepare({ ...question, maxTokens: 200 }))) break;
+    for await (const _ of session.send(session.prepare({ ...question, maxTokens: 90 }))) break;
     const controller = new AbortController();
     const reading = (async () => {
       for await (const _ of session.send(
-        session.prepare({ ...question, maxTokens: 200 }),
+        session.prepare({ ...question, maxTokens: 90 }),
         controller.signal,
       )) {
         controller.abort();
