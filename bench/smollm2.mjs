@@ -1,11 +1,12 @@
 // SmolLM2-135M-Instruct through the whole encrypted circuit on the cleartext scheme: prompts in its chat template, system message
 // public, the rest private. Plans, scans windows on unseen prompts, runs blocks of private rows with the noise of the secure ring and
 // of its bootstrapping, and compares every row with the clear model.
-//   node bench/smollm2.mjs [--calibration FILE] [--prompts 63] [--scan 200] [--out FILE]
-// Without a calibration file it measures one first (hours on a busy core) and keeps it under build/smollm2.
+//   node bench/smollm2.mjs [--calibration FILE | --measure TEXTS] [--prompts 63] [--first 5000] [--scan 200] [--seconds N] [--out FILE]
+// Without either it takes the calibration beside this file; --measure makes one and keeps it under build/smollm2.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 import {
   calibrateInSteps,
   EncryptedTransformer,
@@ -24,7 +25,7 @@ import { compareRows, scanWindows } from './smollm2-rows.mjs';
 const { values } = parseArgs({
   options: {
     calibration: { type: 'string' },
-    texts: { type: 'string', default: '2000' },
+    measure: { type: 'string' },
     prompts: { type: 'string', default: '63' },
     first: { type: 'string', default: '5000' },
     scan: { type: 'string', default: '200' },
@@ -94,8 +95,12 @@ console.log(JSON.stringify({ rows }));
 
 async function theCalibration() {
   if (values.calibration) return readCalibration(readFileSync(values.calibration, 'utf8'));
+  if (!values.measure) {
+    const shipped = readFileSync(new URL('smollm2-calibration.json.gz', import.meta.url));
+    return readCalibration(gunzipSync(shipped).toString('utf8'));
+  }
   const folder = fileURLToPath(new URL('../build/smollm2', import.meta.url));
-  const kept = `${folder}/calibration-${values.texts}.json`;
+  const kept = `${folder}/calibration-${values.measure}.json`;
   if (existsSync(kept)) return readCalibration(readFileSync(kept, 'utf8'));
   let last = '';
   const measured = await calibrateInSteps(
@@ -105,10 +110,10 @@ async function theCalibration() {
       tokens: chat.prefix.length + 64,
       seed: 1,
       corpora: [
-        { name: 'chat prompts', texts: chat.prompts(0, Number(values.texts)).map(({ tokens }) => tokens) },
+        { name: 'chat prompts', texts: chat.prompts(0, Number(values.measure)).map(({ tokens }) => tokens) },
       ],
       publicPrefixes: [chat.prefix],
-      scanTexts: Math.floor(Number(values.texts) / 4),
+      scanTexts: Math.floor(Number(values.measure) / 4),
       skipProbe: true,
     },
     {
