@@ -29,3 +29,12 @@ test('shapes that are not narrow are served by one bootstrapping', () => {
     expect(chooseBootstraps(params, shapes)).toEqual([{ babySteps: 8 }]);
   }
 });
+
+test('where every shape is narrow, the wide bootstrapping and its keys are left out', () => {
+  const params = createParameters(insecureBoot(13));
+  const narrow = { period: 512, real: true };
+  const alone = chooseBootstraps(params, [narrow, narrow]);
+  expect(alone).toMatchObject([{ slots: 512, realOnly: true }]);
+  const both = chooseBootstraps(params, [{ period: params.maxSlots, real: true }, narrow]);
+  expect(bootstrapKeyList(params, alone).length).toBeLessThan(bootstrapKeyList(params, both).length);
+});

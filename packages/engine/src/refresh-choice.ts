@@ -14,7 +14,7 @@ function split(sum: number, count: number): number[] {
 
 /**
  * The bootstrappings for the shapes that a plan refreshes, from the most general to the cheapest: one for all slots, and one for the
- * narrowest real shape when that fills at most a quarter of them.
+ * narrowest real shape when that fills at most a quarter of them; the latter alone where no other shape occurs.
  *
  * The wide transforms begin (CoeffsToSlots) or end (SlotsToCoeffs) with the butterflies that the narrow ones lack. So the narrow
  * factors have the strides, levels and keys of the wide ones, and the trace takes the keys of the first wide factor: together they
@@ -30,15 +30,14 @@ export function chooseBootstraps(params: Parameters, shapes: readonly ExactShape
   const up = split(Math.log2(period), levels.top - levels.residualTop - EVAL_MOD_LEVELS - 1);
   const down = split(Math.log2(period), levels.bottomLevel - 1);
   const hoisted = Math.min(first, Math.log2(BABY_STEPS));
-  return [
-    { ...alone, coeffsToSlotsRadices: [first, ...up], slotsToCoeffsRadices: [...down, first] },
-    {
-      slots: period,
-      realOnly: true,
-      babySteps: BABY_STEPS,
-      coeffsToSlotsRadices: up,
-      slotsToCoeffsRadices: down,
-      traceRadices: [hoisted, ...new Array<number>(first - hoisted).fill(1)],
-    },
-  ];
+  const narrow: BootstrapOptions = {
+    slots: period,
+    realOnly: true,
+    babySteps: BABY_STEPS,
+    coeffsToSlotsRadices: up,
+    slotsToCoeffsRadices: down,
+    traceRadices: [hoisted, ...new Array<number>(first - hoisted).fill(1)],
+  };
+  if (shapes.every((shape) => shape.real && shape.period === period)) return [narrow];
+  return [{ ...alone, coeffsToSlotsRadices: [first, ...up], slotsToCoeffsRadices: [...down, first] }, narrow];
 }
