@@ -1,6 +1,6 @@
 // Server and client as two processes on toy rings: the built command line, the real engine, real ciphertexts.
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -233,6 +233,12 @@ describe('a client of a server process', () => {
       const [set] = JSON.parse(list.out).keySets;
       expect(set).toMatchObject({ missing: [], canDecrypt: false });
       expect((await manage('show', set.id)).out).toMatch(/can decrypt +no/);
+      const copy = join(folder, 'set.keys');
+      const exported = await manage('export', set.id, copy);
+      expect(exported.out).toMatch(/Can decrypt: no/);
+      expect(statSync(copy).size).toBeGreaterThan(set.sizeBytes);
+      expect(statSync(copy).mode & 0o077).toBe(0);
+      expect((await manage('export', set.id, join(folder, 'nowhere', 'x'))).err).toContain('KEYS_EXPORT_FILE');
       expect((await manage('rm', set.id)).code).toBe(0);
       expect((await manage('list')).out).toContain('keeps no keys');
       chmodSync(key, 0o644);

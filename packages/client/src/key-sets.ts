@@ -34,6 +34,17 @@ export class KeySets {
     });
   }
 
+  /** One evaluation key as it was sent. @throws `KEYSET_UNKNOWN`, `KEYSET_INCOMPLETE`, `KEYS_DAMAGED`. */
+  key(id: string, index: number, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#connection.frame('key', index, {
+      method: 'GET',
+      path: `/v1/keysets/${encodeURIComponent(id)}/keys/${index}`,
+      headers: this.#headers,
+      signal,
+      repeatable: true,
+    });
+  }
+
   /** @throws `KEYSET_UNKNOWN`, `KEYSET_IN_USE`. */
   remove(id: string, signal?: AbortSignal): Promise<void> {
     return this.#connection.empty({

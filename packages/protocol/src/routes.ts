@@ -136,6 +136,15 @@ export const routes: readonly Route[] = [
     errors: ['KEYSET_UNKNOWN', 'KEYSET_IN_USE'],
   },
   {
+    method: 'get',
+    path: '/v1/keysets/:set/keys/:index',
+    summary: 'One stored key, back to its owner.',
+    ...client,
+    status: 200,
+    answer: { frame: 'key' },
+    errors: ['KEYSET_UNKNOWN', 'KEYSET_INCOMPLETE', 'KEYS_DAMAGED'],
+  },
+  {
     method: 'put',
     path: '/v1/keysets/:set/keys/:index',
     summary: 'Names the parts of a key before they are sent; the answer says how much of each is here.',

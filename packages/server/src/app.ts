@@ -3,11 +3,9 @@ import {
   type AnswerMode,
   decodeFrame,
   decodeRows,
-  encodeFrame,
   encodeRows,
   errorBodyOf,
   FRAME_HEADER_BYTES,
-  type FrameKind,
   type ModelInfo,
   openApiDocument,
   PROTOCOL_VERSION,
@@ -19,7 +17,7 @@ import {
 import { type Context, Hono } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { addAnswerRoutes } from './http/answer-routes.js';
-import { readBody, readJson } from './http/body.js';
+import { frameResponse, readBody, readJson } from './http/body.js';
 import { bearerToken, guardBrowser } from './http/guard.js';
 import { jobStream } from './http/job-stream.js';
 import { addKeyRoutes } from './http/key-routes.js';
@@ -47,12 +45,6 @@ export interface AppOptions {
   readonly keyStore: KeyStore | null;
   /** Requests a second from one address, on average; four times as many at once. */
   readonly requestsPerSecond: number;
-}
-
-function binary(kind: FrameKind, index: number, payload: Uint8Array): Response {
-  return new Response(encodeFrame(kind, index, payload) as Uint8Array<ArrayBuffer>, {
-    headers: { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' },
-  });
 }
 
 /** A path parameter that is a small number. @throws the given code when it is not. */
@@ -165,11 +157,11 @@ export function createApp(options: AppOptions): Hono {
   });
   app.get('/v1/jobs/:job/result', async (c) => {
     const rows = await jobOf(c).job.result();
-    return binary('result', rows.position, encodeRows(rows));
+    return frameResponse('result', rows.position, encodeRows(rows));
   });
   app.get('/v1/jobs/:job/refresh/:refresh', (c) => {
     const refreshId = indexParameter(c.req.param('refresh'), 'REFRESH_UNKNOWN');
-    return binary('refreshRequest', refreshId, jobOf(c).job.refreshRequest(refreshId));
+    return frameResponse('refreshRequest', refreshId, jobOf(c).job.refreshRequest(refreshId));
   });
   app.put('/v1/jobs/:job/refresh/:refresh', async (c) => {
     const { job, session } = jobOf(c);

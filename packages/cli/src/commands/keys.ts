@@ -4,6 +4,7 @@ import type { KeySetInfo } from '@sotto/protocol';
 import { existingKeyOf, keyOptions } from '../client-key.js';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
+import { exportKeySet } from '../key-export.js';
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 const day = (time: string) => time.slice(0, 10);
@@ -27,25 +28,26 @@ const details = (set: KeySetInfo) =>
     .map(([name, value]) => `${name!.padEnd(13)}${value}\n`)
     .join('');
 
+/** How many words follow each action. */
+const argumentsOf: Record<string, number> = { list: 0, show: 1, rm: 1, export: 2 };
+
 export const command: Command = {
   name: 'keys',
   description:
-    'Shows or removes the key sets that a server keeps for the key file: evaluation keys, which compute and cannot decrypt.\n' +
+    'Shows, removes or copies to a file the key sets that a server keeps for the key file: evaluation keys, which compute and\n' +
+    'cannot decrypt.\n' +
     'The secret key is in the file and never leaves this machine.',
   example: 'sotto keys list --key my.key',
-  positionals: ['list|show|rm', '[SET]'],
+  positionals: ['list|show|rm|export', '[SET]', '[FILE]'],
   options: {
     server: { value: 'URL', default: 'http://127.0.0.1:8417', help: 'Address of the server.' },
     ...keyOptions,
   },
   async run(options, output) {
-    const [action = 'list', id, ...more] = options.positionals;
-    if (
-      !['list', 'show', 'rm'].includes(action) ||
-      more.length > 0 ||
-      (action === 'list') !== (id === undefined)
-    ) {
-      throw new SottoError('The keys command takes list, show SET or rm SET.', {
+    const [action = 'list', id, file, ...more] = options.positionals;
+    const arguments_ = [id, file].filter((argument) => argument !== undefined).length;
+    if (more.length > 0 || argumentsOf[action] !== arguments_) {
+      throw new SottoError('The keys command takes list, show SET, rm SET or export SET FILE.', {
         code: 'USAGE_ACTION',
         fix: 'See `sotto keys --help`.',
       });
@@ -61,6 +63,11 @@ export const command: Command = {
     } else if (action === 'show') {
       const set = await sets.show(id!, signal);
       output.out(json ? `${JSON.stringify(set)}\n` : details(set));
+    } else if (action === 'export') {
+      const set = await sets.show(id!, signal);
+      const sizeBytes = await exportKeySet(sets, set, file!, signal);
+      const text = `${set.keys} evaluation keys, ${megabytes(sizeBytes)}, in ${file}. Can decrypt: no.\n`;
+      output.out(json ? `${JSON.stringify({ exported: id, file, sizeBytes, canDecrypt: false })}\n` : text);
     } else {
       await sets.remove(id!, signal);
       output.out(

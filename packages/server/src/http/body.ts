@@ -1,4 +1,5 @@
 import { SottoError } from '@sotto/base';
+import { encodeFrame, type FrameKind } from '@sotto/protocol';
 
 function tooLarge(sizeBytes: number, limitBytes: number): SottoError {
   return new SottoError('The body is larger than this request takes.', {
@@ -113,4 +114,11 @@ export async function readJson(request: Request, limitBytes: number): Promise<un
       fix: 'Send the control message as JSON in UTF-8.',
     });
   }
+}
+
+/** An answer that is one frame. */
+export function frameResponse(kind: FrameKind, index: number, payload: Uint8Array): Response {
+  return new Response(encodeFrame(kind, index, payload) as Uint8Array<ArrayBuffer>, {
+    headers: { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' },
+  });
 }

@@ -2,7 +2,7 @@ import { SottoError } from '@sotto/base';
 import { keyPartsSchema, keySetRequestSchema, PART_BYTES, parseMessage, TUS_VERSION } from '@sotto/protocol';
 import type { Context, Hono } from 'hono';
 import type { KeyStore } from '../keys/key-store.js';
-import { bodyChunks, readJson } from './body.js';
+import { bodyChunks, frameResponse, readJson } from './body.js';
 import { bearerToken } from './guard.js';
 
 const CONTROL_LIMIT_BYTES = 1 << 20;
@@ -46,6 +46,11 @@ export function addKeyRoutes(app: Hono, keyStore: KeyStore | null): void {
   app.delete('/v1/keysets/:set', async (c) => {
     await store().remove(bearerToken(c), setId(c));
     return c.body(null, 204);
+  });
+  app.get('/v1/keysets/:set/keys/:index', async (c) => {
+    const set = setOf(c);
+    const index = Number(pathPart(c, 'index', /^\d{1,4}$/, 'KEY_UNKNOWN'));
+    return frameResponse('key', index, await set.readKey(index));
   });
   app.put('/v1/keysets/:set/keys/:index', async (c) => {
     const set = setOf(c);
