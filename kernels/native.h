@@ -4,7 +4,14 @@
 #if defined(_WIN32)
 EXPORT void *sotto_reserve(u64 size) { (void)size; return 0; }
 EXPORT void sotto_release(void *at, u64 size) { (void)at, (void)size; }
+EXPORT u32 sotto_store_map(u32 file, void *at, u64 offset, u64 size) { (void)file, (void)at, (void)offset, (void)size; return 0; }
+EXPORT void sotto_store_unmap(u32 file, void *at, u64 offset, u64 size) { (void)file, (void)at, (void)offset, (void)size; }
 #else
+#if defined(__linux__)
+#include <fcntl.h>
+#include <linux/falloc.h>
+int fallocate(int file, int mode, off_t offset, off_t size);
+#endif
 #include <sys/mman.h>
 
 #define HUGE_PAGE ((u64)2 << 20)
@@ -27,6 +34,28 @@ EXPORT void *sotto_reserve(u64 size) {
 }
 
 EXPORT void sotto_release(void *at, u64 size) { munmap(at, size); }
+
+// Puts part of a file in place of memory, so that the system can write it out and read it again. Its blocks are reserved first:
+// a full disk shows here and not at a later write. 0 on failure. All sizes are multiples of the page.
+EXPORT u32 sotto_store_map(u32 file, void *at, u64 offset, u64 size) {
+#if defined(__linux__)
+  if (fallocate((int)file, 0, (off_t)offset, (off_t)size) != 0) return 0;
+  return mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (int)file, (off_t)offset) != MAP_FAILED;
+#else
+  (void)file, (void)at, (void)offset, (void)size;
+  return 0;
+#endif
+}
+
+// Memory again where the file was; the file's blocks are given back.
+EXPORT void sotto_store_unmap(u32 file, void *at, u64 offset, u64 size) {
+  mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+#if defined(__linux__)
+  fallocate((int)file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+#else
+  (void)file, (void)offset;
+#endif
+}
 #endif
 
 EXPORT void sotto_bytes_copy(void *to, const void *from, u64 size) { memcpy(to, from, size); }

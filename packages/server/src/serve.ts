@@ -41,6 +41,8 @@ export interface ServeOptions {
   readonly keysFolder?: string;
   /** Folder for sessions whose keys are stored, so that they and their jobs outlive the server; they do not when it is absent. */
   readonly stateFolder?: string;
+  /** Keeps keys that sessions compute with in a file of this folder instead of memory (native kernels on Linux). */
+  readonly keyMemoryFolder?: string;
   /** A key set that nobody uses for this long is removed, default 30 days. */
   readonly keysLifetimeMs?: number;
   /** Of all key sets of one owner, default 16 GiB. */

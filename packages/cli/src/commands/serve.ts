@@ -33,9 +33,11 @@ const DAY_MS = 24 * 3600_000;
 function keysOf(options: Options) {
   const folder = options.text('keys') ?? join(stateFolder(), 'keys');
   const state = options.text('state') ?? join(stateFolder(), 'sessions');
+  const keyMemory = options.text('key-memory');
   const maxJobs = options.integer('jobs', 1, 64);
   return {
     ...(folder === 'none' ? {} : { keysFolder: folder }),
+    ...(keyMemory === undefined ? {} : { keyMemoryFolder: keyMemory }),
     ...(folder === 'none' || state === 'none' ? {} : { stateFolder: state }),
     keysLifetimeMs: options.integer('keys-days', 1, 36_500)! * DAY_MS,
     keysQuotaBytes: options.integer('keys-quota', 1, 100_000_000)! * 1e6,
@@ -69,6 +71,10 @@ export const command: Command = {
     keys: {
       value: 'DIR',
       help: 'Folder for key sets, so that clients send keys once; "none" keeps keys in memory only. In the state folder of the user when absent.',
+    },
+    'key-memory': {
+      value: 'DIR',
+      help: 'Compute with keys from a file in this folder, which the system reads as needed, instead of holding them in memory.',
     },
     state: {
       value: 'DIR',

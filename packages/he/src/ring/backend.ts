@@ -42,6 +42,11 @@ export interface RingOptions {
   logN: number;
   /** Distinct primes below 2^30, each 1 mod 2N. */
   primes: readonly number[];
+  /**
+   * Folder for a file without a name that holds cold memory, so that the system can write keys out when memory is short and read
+   * them when they are used. The native backend on Linux does this; the others keep cold memory where they do without it.
+   */
+  coldFolder?: string;
 }
 
 /** Makes rings. A backend that cannot run here throws `BACKEND_UNAVAILABLE` from {@link Backend.createRing}. */

@@ -236,8 +236,14 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { weights } = await readModelFile({ model: options.modelPath });
   const setup = await makeSetup(weights, options);
   const { parameters } = setup;
-  requireMemory(serverMemoryForecast(setup).keyMemory + WORKING_BYTES);
+  const { keyMemoryFolder } = options;
+  // Keys in a file are read as they are used: a machine of less memory is slower then, and still runs.
+  const keyMemory = keyMemoryFolder === undefined ? serverMemoryForecast(setup).keyMemory : 0;
+  requireMemory(keyMemory + WORKING_BYTES);
   const backend = openBackend(options.backend, options.threads);
-  const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
+  const ring = backend.createRing({
+    ...{ logN: parameters.logN, primes: parameters.primes },
+    ...(keyMemoryFolder === undefined ? {} : { coldFolder: keyMemoryFolder }),
+  });
   return new LlamaEngine(weights, setup, new RingContext(parameters, ring), options);
 }

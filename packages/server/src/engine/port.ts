@@ -15,6 +15,8 @@ export interface EngineOptions {
    * run again by another process, and a block that was finished is not computed twice.
    */
   readonly stateFolder?: string;
+  /** Folder for a file that holds the keys, so that they need not all be in memory; they are when it is absent. */
+  readonly keyMemoryFolder?: string;
   /** Memory of a {@link SharedStore} for what is computed from public parts; nothing is kept when absent. */
   readonly publicMemory?: SharedArrayBuffer;
 }

@@ -56,6 +56,8 @@ export interface Kernels extends Pick<Ring, KernelName> {
   readonly cold: ColdMemory | null;
   /** Called once for each basis, ids ascending from 0. */
   defineBasis(basis: Basis): void;
+  allocCold(rows: number): Ptr;
+  free(at: Ptr): void;
   dispose(): void;
 }
 
@@ -123,19 +125,13 @@ export class CheckedRing implements Ring {
 
   allocCold(rows: number): Ptr {
     this.#alive();
-    const { memory, cold } = this.#kernels;
-    if (cold === null) return memory.alloc(rows, 'cold');
-    const at = cold.alloc(rows);
-    memory.count(rows);
-    return at;
+    return this.#kernels.allocCold(rows);
   }
 
   /** Freeing after {@link dispose} is allowed and does nothing. */
   free(at: Ptr): void {
     if (this.#disposed) return;
-    const { memory, cold } = this.#kernels;
-    if (cold?.holds(at)) memory.count(-cold.free(at));
-    else memory.free(at);
+    this.#kernels.free(at);
   }
 
   memory(): MemoryUse {

@@ -22,9 +22,12 @@ export function createNullBackend(): Backend {
 function nullKernels({ logN }: RingOptions): Kernels {
   const nothing = () => {};
   const rowBytes = 4 * 2 ** logN;
+  const memory = new RowMemory({ base: rowBytes, rowBytes, limitRows: 2 ** 24, commit: () => true });
   return {
-    memory: new RowMemory({ base: rowBytes, rowBytes, limitRows: 2 ** 24, commit: () => true }),
+    memory,
     cold: null,
+    allocCold: (rows) => memory.alloc(rows, 'cold'),
+    free: (at) => void memory.free(at),
     read: (_at, count) => new Uint32Array(count),
     defineBasis: nothing,
     dispose: nothing,

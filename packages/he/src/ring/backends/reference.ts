@@ -64,6 +64,14 @@ class ReferenceKernels implements Kernels {
 
   defineBasis(): void {}
 
+  allocCold(rows: number): Ptr {
+    return this.memory.alloc(rows, 'cold');
+  }
+
+  free(at: Ptr): void {
+    this.memory.free(at);
+  }
+
   dispose(): void {
     this.#heap = new Uint32Array(0);
     this.#twiddles.clear();

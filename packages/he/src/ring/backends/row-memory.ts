@@ -83,14 +83,17 @@ export class RowMemory {
     this.#peakRows = Math.max(this.#peakRows, this.#liveRows);
   }
 
-  free(at: Ptr): void {
+  /** @returns the rows that were given back, and whether they were cold. */
+  free(at: Ptr): { rows: number; cold: boolean } {
     const row = (at - this.#options.base) / this.#options.rowBytes;
     const rows = this.#runs.get(row);
     if (rows === undefined) freeError();
+    const cold = this.#left[row]! < 0;
     this.#runs.delete(row);
     this.#left.fill(0, row, row + rows);
     if (!this.#uncounted.delete(row)) this.count(-rows);
     this.#give(row, rows);
+    return { rows, cold };
   }
 
   /** Fails unless `rows` rows from `at`, at a row boundary, are one live allocation for work. */

@@ -38,6 +38,13 @@ export const signatures = {
 /** The exported functions, all over numbers. */
 export type Functions = Record<keyof typeof signatures, (...args: number[]) => number>;
 
+/** A file that holds cold memory. */
+export interface ColdFile {
+  /** @returns false when the disk has no room. */
+  map(at: number, sizeBytes: number): boolean;
+  unmap(at: number, sizeBytes: number): void;
+}
+
 /** Memory and functions of one ring's machine. */
 export interface Machine {
   readonly functions: Functions;
@@ -46,6 +53,8 @@ export interface Machine {
   readonly limitBytes: number;
   /** Whether cold memory lies outside of what the functions can address, so that they need copies of it. */
   readonly coldOutside: boolean;
+  /** Puts cold rows in a file and back in memory; null when they stay in memory. */
+  readonly coldFile: ColdFile | null;
   /** Handle of the thread pool, 0 for none. */
   readonly pool: number;
   /** Makes the first `sizeBytes` bytes from {@link base} usable. */

@@ -69,6 +69,33 @@ export class CompiledKernels implements Kernels {
     this.#bases[basis.id] = { at: this.#placeWords(Uint32Array.from(basis.indices)), size: basis.size };
   }
 
+  allocCold(rows: number): Ptr {
+    if (this.cold !== null) {
+      const at = this.cold.alloc(rows);
+      this.memory.count(rows);
+      return at;
+    }
+    const at = this.memory.alloc(rows, 'cold');
+    if (this.#machine.coldFile?.map(at, rows * this.#rowBytes) === false) {
+      this.memory.free(at);
+      throw new SottoError('The disk has no room for cold memory.', {
+        code: 'HE_OUT_OF_MEMORY',
+        facts: { neededBytes: rows * this.#rowBytes },
+        fix: 'Give the folder of the key file more room, or keep keys in memory.',
+      });
+    }
+    return at;
+  }
+
+  free(at: Ptr): void {
+    if (this.cold?.holds(at)) {
+      this.memory.count(-this.cold.free(at));
+      return;
+    }
+    const { rows, cold } = this.memory.free(at);
+    if (cold) this.#machine.coldFile?.unmap(at, rows * this.#rowBytes);
+  }
+
   dispose(): void {
     this.cold?.dispose();
     this.#machine.dispose();

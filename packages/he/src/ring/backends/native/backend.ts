@@ -37,7 +37,7 @@ export function createNativeBackend({ threads, isa }: NativeOptions = {}): Backe
     threads: pool === 0 ? 1 : library.functions.sotto_pool_threads(pool),
     createRing(options: RingOptions): Ring {
       checkRingOptions(options);
-      return new CheckedRing(backend, options, new CompiledKernels(nativeMachine(library, pool), options));
+      return new CheckedRing(backend, options, new CompiledKernels(nativeMachine(library, pool, options), options));
     },
   };
   return backend;
@@ -60,7 +60,7 @@ function threadPool({ isa, functions }: NativeLibrary, threads: number): number 
 /** Gives back the address space of rings that were dropped without dispose. */
 const dropped = new FinalizationRegistry((release: () => void) => release());
 
-function nativeMachine(library: NativeLibrary, pool: number): Machine {
+function nativeMachine(library: NativeLibrary, pool: number, options: RingOptions): Machine {
   const { functions } = library;
   // Address space for all of the machine's memory; pages become real when they are first written and stay for reuse.
   let limitBytes = Math.ceil(library.totalMemoryBytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
@@ -81,15 +81,25 @@ function nativeMachine(library: NativeLibrary, pool: number): Machine {
   const VIEW_BYTES = 2 ** 17;
   let staged = new Uint32Array(library.viewBytes(base, VIEW_BYTES));
   const range = { at: base, sizeBytes: limitBytes };
+  const file = openColdFile(options);
   const release = () => {
-    if (range.sizeBytes > 0) functions.sotto_release(range.at, range.sizeBytes);
+    if (range.sizeBytes === 0) return;
+    functions.sotto_release(range.at, range.sizeBytes);
     range.sizeBytes = 0;
+    file?.close();
   };
   const machine: Machine = {
     functions,
     base,
     limitBytes,
     coldOutside: false,
+    // The file mirrors the addresses, with holes where nothing cold is.
+    coldFile: file && {
+      map: (at, sizeBytes) => functions.sotto_store_map(file.descriptor, at, at - base, sizeBytes) !== 0,
+      unmap: (at, sizeBytes) => {
+        functions.sotto_store_unmap(file.descriptor, at, at - base, sizeBytes);
+      },
+    },
     pool,
     commit: (sizeBytes) => sizeBytes <= limitBytes,
     view(at, words) {
@@ -110,4 +120,29 @@ function nativeMachine(library: NativeLibrary, pool: number): Machine {
   };
   dropped.register(machine, release);
   return machine;
+}
+
+const PAGE_BYTES = 4096;
+
+/** A file that has no name any more, so that it is gone with the process. Null where cold memory is not to be in one. */
+function openColdFile({ coldFolder, logN }: RingOptions): { descriptor: number; close(): void } | null {
+  const builtin = globalThis.process?.getBuiltinModule;
+  if (coldFolder === undefined || builtin === undefined || globalThis.process.platform !== 'linux') return null;
+  if ((4 * 2 ** logN) % PAGE_BYTES !== 0) return null;
+  const { closeSync, openSync, unlinkSync } = builtin('node:fs');
+  const { randomBytes } = builtin('node:crypto');
+  const path = builtin('node:path').join(coldFolder, `.${randomBytes(16).toString('hex')}.cold`);
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'wx+', 0o600);
+    unlinkSync(path);
+  } catch (cause) {
+    throw new SottoError('The folder for cold memory cannot be used.', {
+      code: 'HE_COLD_FOLDER',
+      facts: { reason: (cause as { code?: string }).code ?? 'unknown' },
+      fix: 'Name a folder that exists and is writable, on a disk with room for the keys.',
+      cause,
+    });
+  }
+  return { descriptor, close: () => closeSync(descriptor) };
 }

@@ -10,6 +10,8 @@ const nativeSignatures = {
   sotto_best_isa: 'i',
   sotto_reserve: 'pl',
   sotto_release: 'vpl',
+  sotto_store_map: 'iipll',
+  sotto_store_unmap: 'vipll',
   sotto_pool_create: 'pi',
   sotto_pool_threads: 'ip',
   sotto_pool_destroy: 'vp',

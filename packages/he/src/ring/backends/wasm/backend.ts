@@ -114,6 +114,7 @@ function wasmMachine(threads: number): Machine {
     base,
     limitBytes: MAX_PAGES * PAGE_BYTES - base,
     coldOutside: true,
+    coldFile: null,
     pool: shared ? pool : 0,
     commit(sizeBytes) {
       const have = memory.buffer.byteLength / PAGE_BYTES;
