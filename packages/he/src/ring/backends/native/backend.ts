@@ -37,7 +37,11 @@ export function createNativeBackend({ threads, isa }: NativeOptions = {}): Backe
     threads: pool === 0 ? 1 : library.functions.sotto_pool_threads(pool),
     createRing(options: RingOptions): Ring {
       checkRingOptions(options);
-      return new CheckedRing(backend, options, new CompiledKernels(nativeMachine(library, pool, options), options));
+      return new CheckedRing(
+        backend,
+        options,
+        new CompiledKernels(nativeMachine(library, pool, options), options),
+      );
     },
   };
   return backend;
@@ -127,7 +131,8 @@ const PAGE_BYTES = 4096;
 /** A file that has no name any more, so that it is gone with the process. Null where cold memory is not to be in one. */
 function openColdFile({ coldFolder, logN }: RingOptions): { descriptor: number; close(): void } | null {
   const builtin = globalThis.process?.getBuiltinModule;
-  if (coldFolder === undefined || builtin === undefined || globalThis.process.platform !== 'linux') return null;
+  if (coldFolder === undefined || builtin === undefined || globalThis.process.platform !== 'linux')
+    return null;
   if ((4 * 2 ** logN) % PAGE_BYTES !== 0) return null;
   const { closeSync, openSync, unlinkSync } = builtin('node:fs');
   const { randomBytes } = builtin('node:crypto');

@@ -1,9 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Backend } from '../../backend.js';
-import { primesBelow } from '../../index.js';
+import { primesBelow } from '../../primes.js';
 import { createNativeBackend } from './backend.js';
 
 const LOG_N = 12;
@@ -17,7 +18,7 @@ const runs = backend !== null && process.platform === 'linux';
 
 it.runIf(runs)('computes the same with keys in a file as in memory, and leaves no file behind', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sotto-cold-'));
-  const primes = findPrimes(LOG_N + 1, 4);
+  const primes = primesBelow(2 ** 30, LOG_N, 4);
   const rows = primes.length;
   const words = Uint32Array.from({ length: rows * 2 ** LOG_N }, (_, i) => (i * 2654435761) % 1000);
   const results = [undefined, folder].map((coldFolder) => {
@@ -48,8 +49,33 @@ it.runIf(runs)('computes the same with keys in a file as in memory, and leaves n
 });
 
 it.runIf(runs)('says so when the folder cannot be used', () => {
-  const primes = findPrimes(LOG_N + 1, 1);
+  const primes = primesBelow(2 ** 30, LOG_N, 1);
   expect(() => backend!.createRing({ logN: LOG_N, primes, coldFolder: '/nowhere/at/all' })).toThrow(
     /HE_COLD_FOLDER/,
   );
+});
+
+it.runIf(runs)('refuses keys that the disk has no room for instead of dying at a write', (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sotto-small-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], { stdio: 'ignore' });
+  } catch {
+    rmSync(folder, { recursive: true });
+    context.skip('a small disk needs the right to mount one');
+  }
+  try {
+    const ring = backend!.createRing({
+      logN: LOG_N,
+      primes: primesBelow(2 ** 30, LOG_N, 1),
+      coldFolder: folder,
+    });
+    expect(() => ring.allocCold(200)).toThrow(/HE_OUT_OF_MEMORY/);
+    const at = ring.allocCold(10);
+    ring.write(at, new Uint32Array(2 ** LOG_N).fill(7));
+    expect(ring.read(at, 1)).toEqual(Uint32Array.of(7));
+    ring.dispose();
+  } finally {
+    execFileSync('umount', [folder]);
+    rmSync(folder, { recursive: true });
+  }
 });
