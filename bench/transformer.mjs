@@ -149,13 +149,13 @@ ring.dispose();
 
 function inProcessRefresher() {
   return {
-    outputLevel: parameters.freshLevel,
+    outputLevel: plan.topLevel,
     inputLevel: parameters.bottomLevel,
     range: 1,
     count: 0,
     async refresh(a) {
       this.count++;
-      const level = parameters.freshLevel;
+      const level = plan.topLevel;
       const factor = evaluator.scaleAt(level) / a.scale;
       const coefficients = decryptor.decrypt(a).map((value) => value * factor);
       return expandCiphertext(context, encryptor.encryptSeeded(coefficients, level));

@@ -61,6 +61,17 @@ it('gives levels back without changing the values, over and over', async () => {
   expect(exchanged).toBeGreaterThan(0);
 });
 
+it('comes back at the level that the plan wants', async () => {
+  const refreshAt = (asked: number, given: number) =>
+    new ClientRefresher(context, evaluator, async (bytes) => vault.refresh(bytes, given), asked).refresh(
+      receive(vault.encrypt(values)),
+    );
+  const at = await refreshAt(2, 2);
+  expect(at.level).toBe(2);
+  expect(largestError(serializeCiphertext(at), values)).toBeLessThan(2 ** -20);
+  await expect(refreshAt(2, 3)).rejects.toThrow(/REFRESH_LEVEL/);
+});
+
 it('refuses an answer that is not fresh, or for other parameters', async () => {
   const answerWith = (bytes: Uint8Array) =>
     new ClientRefresher(context, evaluator, async () => bytes).refresh(receive(vault.encrypt(values)));

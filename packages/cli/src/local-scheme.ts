@@ -24,7 +24,7 @@ export interface LocalScheme extends TracedScheme<Ciphertext> {
  * @param onKey called after each key: how many are made, of how many.
  */
 export function makeLocalScheme(
-  { parameters, keys, bootstraps }: SessionSetup,
+  { parameters, keys, bootstraps, plan }: SessionSetup,
   backend: Backend,
   onKey: (made: number, total: number) => void = () => {},
 ): LocalScheme {
@@ -48,11 +48,11 @@ export function makeLocalScheme(
     );
   const read = (value: Ciphertext) => encoder.project(decryptor.decrypt(value), value.scale);
   const here: Refresher<Ciphertext> = {
-    outputLevel: parameters.freshLevel,
+    outputLevel: plan.topLevel,
     inputLevel: parameters.bottomLevel,
     range: 1,
     count: 0,
-    refresh: async (a) => write(read(a), parameters.freshLevel),
+    refresh: async (a) => write(read(a), plan.topLevel),
   };
   const refresher = bootstraps.length === 0 ? here : new BootstrapRefresher(evaluator, bootstraps);
   return { evaluator, refresher, write, read, dispose: () => ring.dispose() };

@@ -75,7 +75,7 @@ class LlamaPrivateSide implements PrivateSide {
   }
 
   refresh(ciphertext: Uint8Array): Uint8Array {
-    return this.#vault.refresh(ciphertext);
+    return this.#vault.refresh(ciphertext, this.#setup.plan.topLevel);
   }
 
   dispose(): void {

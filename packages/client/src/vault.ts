@@ -80,14 +80,14 @@ export class Vault {
   }
 
   /**
-   * Decrypts and encrypts anew at the fresh level. What goes back is a fresh encryption of values that the client alone knows,
+   * Decrypts and encrypts anew at `level`. What goes back is a fresh encryption of values that the client alone knows,
    * so no flooding is needed; it would be if decrypted values themselves were ever sent. Only what an honest server sends is
    * accepted: the lowest level at its own scale, and values of honest size.
    *
    * @throws SottoError `REFRESH_LEVEL`, `REFRESH_ESCAPED`, and the errors of `deserializeCiphertext`.
    */
-  refresh(bytes: Uint8Array): Uint8Array {
-    const { bottomLevel, freshLevel } = this.params;
+  refresh(bytes: Uint8Array, level = this.params.freshLevel): Uint8Array {
+    const { bottomLevel } = this.params;
     using ciphertext = deserializeCiphertext(this.#context, bytes);
     const { scale } = this.#context.level(bottomLevel);
     if (ciphertext.level !== bottomLevel || Math.abs(ciphertext.scale / scale - 1) > SCALE_TOLERANCE) {
@@ -97,7 +97,7 @@ export class Vault {
         fix: 'Use the same Sotto version at client and server.',
       });
     }
-    const factor = this.#context.level(freshLevel).scale / ciphertext.scale;
+    const factor = this.#context.level(level).scale / ciphertext.scale;
     const coefficients = this.#decryptor.decrypt(ciphertext);
     let largest = 0;
     for (let i = 0; i < coefficients.length; i++) {
@@ -110,7 +110,7 @@ export class Vault {
         fix: 'Avoid rare characters in the private part. If it happens with plain text, do not trust this server.',
       });
     }
-    return this.#seal(coefficients, freshLevel);
+    return this.#seal(coefficients, level);
   }
 
   /** Overwrites the secret and frees the ring. */

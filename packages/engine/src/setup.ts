@@ -122,7 +122,7 @@ export async function calibrationOf(
 }
 
 /** Products at low levels have keys of their own: fewer primes make them a quarter cheaper, for few bytes. */
-const RELINEARISATION_PARTS = [1, 0.8, 0.5];
+const RELINEARISATION_PARTS = [1, 0.6];
 
 /**
  * The keys of a plan, then those of bootstrapping. All rotation keys of the plan serve up to one level, because the rotations
@@ -162,15 +162,25 @@ function galoisOf(rotation: number, n: number): number {
   return result;
 }
 
+/**
+ * A refresh by the client may end at any level: at the highest where a stretch begins, ciphertexts are smallest. A bootstrapping ends
+ * where it ends.
+ */
+async function planFor(model: LlamaModel, calibration: Calibration, params: Parameters): Promise<Plan> {
+  const { maxSlots: slots, freshLevel: topLevel, bottomLevel } = params;
+  const plan = await makePlan(model, calibration, { slots, topLevel, bottomLevel });
+  if (params.bootstrap !== null) return plan;
+  const highest = Math.max(...plan.cuts.map((cut) => plan.startLevels[cut] ?? topLevel));
+  if (highest === topLevel) return plan;
+  const lower = await makePlan(model, calibration, { slots, topLevel: highest, bottomLevel });
+  return lower.client.publicCapacity === plan.client.publicCapacity ? lower : plan;
+}
+
 /** @throws the errors of {@link makePlan}, {@link calibrate} and `createParameters`. */
 export async function makeSetup(model: LlamaModel, request: SetupRequest): Promise<SessionSetup> {
   const parameters = createParameters(literalOf(request));
   const calibration = await calibrationOf(model, { path: request.calibrationPath });
-  const plan = await makePlan(model, calibration, {
-    slots: parameters.maxSlots,
-    topLevel: parameters.freshLevel,
-    bottomLevel: parameters.bottomLevel,
-  });
+  const plan = await planFor(model, calibration, parameters);
   const bootstraps = parameters.bootstrap ? chooseBootstraps(parameters, plan.refreshShapes) : [];
   const keys = keysOf(plan, parameters, bootstraps);
   const agreed = JSON.stringify([plan, bootstraps, keys.map(({ name }) => name)]);

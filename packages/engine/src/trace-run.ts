@@ -137,14 +137,15 @@ function refreshBits(parameters: Parameters, seed: number): number {
   return -Math.log2(Math.sqrt(sum / (2 * input.re.length)));
 }
 
-/** The cleartext scheme of some parameters, with their noise or without any. */
+/** The cleartext scheme of some parameters, with their noise or without any. @param outputLevel of refreshed ciphertexts. */
 export function cleartextTraceScheme(
   parameters: Parameters,
   noise: { readonly seed: number } | null,
+  outputLevel = parameters.freshLevel,
 ): TracedScheme<CleartextCiphertext> & { readonly evaluator: CleartextEvaluator } {
   const evaluator = createCleartextEvaluator(parameters, { noise });
   const refresher = new CleartextRefresher(evaluator, {
-    outputLevel: parameters.freshLevel,
+    outputLevel,
     inputLevel: parameters.bottomLevel,
     ...(noise === null ? {} : { bits: refreshBits(parameters, noise.seed) }),
   });
@@ -174,8 +175,8 @@ export async function traceReport<C extends object>(
   parameters: Parameters,
   sound: TraceTask = task,
 ): Promise<TraceReport> {
-  const noisy = await tracePass(sound, cleartextTraceScheme(parameters, { seed: 11 }));
-  const exact = await tracePass(sound, cleartextTraceScheme(parameters, null));
+  const noisy = await tracePass(sound, cleartextTraceScheme(parameters, { seed: 11 }, sound.plan.topLevel));
+  const exact = await tracePass(sound, cleartextTraceScheme(parameters, null, sound.plan.topLevel));
   const pass = await tracePass(task, scheme);
   const lines = judgeTrace(pass.steps, noisy.steps, exact.steps);
   return { lines, first: lines.find(({ fault }) => fault !== null) ?? null, pass };

@@ -43,7 +43,11 @@ async function reportOn(
 ): Promise<TraceReport> {
   const { parameters } = setup;
   if (options.required('scheme') === 'cleartext')
-    return traceReport(task, cleartextTraceScheme(parameters, { seed: SEED }), parameters);
+    return traceReport(
+      task,
+      cleartextTraceScheme(parameters, { seed: SEED }, setup.plan.topLevel),
+      parameters,
+    );
   const { backend, threads } = machineOf(options);
   const kernels = selectBackend(
     backend === 'auto' ? { threads } : { name: backend as 'native' | 'wasm', threads },

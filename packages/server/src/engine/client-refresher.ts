@@ -13,7 +13,7 @@ const SCALE_TOLERANCE = 2 ** -40;
 
 /**
  * Refresh by the client: the ciphertext goes down to the lowest level, so that it is small, travels to the client and comes
- * back encrypted anew at the highest. The client sees the values, which is why this is for open weights. It keeps every slot, so it
+ * back encrypted anew at the level that the plan wants. The client sees the values, which is why this is for open weights. It keeps every slot, so it
  * serves all shapes.
  */
 export class ClientRefresher implements Refresher<Ciphertext> {
@@ -25,16 +25,17 @@ export class ClientRefresher implements Refresher<Ciphertext> {
   readonly #evaluator: Evaluator<Ciphertext>;
   readonly #exchange: (ciphertext: Uint8Array) => Promise<Uint8Array>;
 
-  /** @param exchange sends bytes to the client and gives its answer. */
+  /** @param exchange sends bytes to the client and gives its answer. @param outputLevel at which the client encrypts. */
   constructor(
     context: RingContext,
     evaluator: Evaluator<Ciphertext>,
     exchange: (ciphertext: Uint8Array) => Promise<Uint8Array>,
+    outputLevel = context.params.freshLevel,
   ) {
     this.#context = context;
     this.#evaluator = evaluator;
     this.#exchange = exchange;
-    this.outputLevel = context.params.freshLevel;
+    this.outputLevel = outputLevel;
     this.inputLevel = context.params.bottomLevel;
   }
 

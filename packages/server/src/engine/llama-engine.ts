@@ -210,7 +210,12 @@ class LlamaEngine implements Engine {
       keys: this.#keys,
       availableBytes: availableMemoryBytes(),
       clientRefresher: (evaluator) =>
-        new ClientRefresher(this.#context, evaluator, (ciphertext) => this.#hooks!.refresh(ciphertext)),
+        new ClientRefresher(
+          this.#context,
+          evaluator,
+          (ciphertext) => this.#hooks!.refresh(ciphertext),
+          this.#setup.plan.topLevel,
+        ),
     });
   }
 }
