@@ -99,7 +99,7 @@ export async function countSession(
     keys,
     availableBytes: options.availableBytes,
     clientRefresher: (ev): Refresher<Ciphertext> => ({
-      outputLevel: parameters.freshLevel,
+      outputLevel: plan.topLevel,
       inputLevel: parameters.bottomLevel,
       range: 1,
       get count() {
@@ -111,8 +111,8 @@ export async function countSession(
         inputs.push({ from: a.level, period, real: shape?.real ?? false });
         const low = ev.toLevel(a, parameters.bottomLevel);
         if (low !== a) low.release();
-        recorder.add('uniform', [parameters.levels[parameters.freshLevel]!.basis.length]);
-        return fresh(parameters.freshLevel);
+        recorder.add('uniform', [parameters.levels[plan.topLevel]!.basis.length]);
+        return fresh(plan.topLevel);
       },
     }),
   });
