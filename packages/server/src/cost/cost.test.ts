@@ -56,7 +56,7 @@ describe('counting', () => {
       keys.add(EvaluationKey.expand(context, generator.make(id, maxLevel)));
     let kept: ShapeCounts[] = [];
     const clientRefresher = (evaluator: CkksEvaluator): Refresher<Ciphertext> => ({
-      outputLevel: parameters.freshLevel,
+      outputLevel: plan.topLevel,
       inputLevel: parameters.bottomLevel,
       range: 1,
       count: 0,
@@ -64,7 +64,7 @@ describe('counting', () => {
         const low = evaluator.toLevel(a, parameters.bottomLevel);
         // The client's own work is not the server's.
         kept.push(recorder.take());
-        const level = parameters.freshLevel;
+        const level = plan.topLevel;
         const factor = evaluator.scaleAt(level) / low.scale;
         const values = decryptor.decrypt(low).map((value) => value * factor);
         if (low !== a) low.release();
