@@ -238,7 +238,9 @@ describe('a client of a server process', () => {
       expect(exported.out).toMatch(/Can decrypt: no/);
       expect(statSync(copy).size).toBeGreaterThan(set.sizeBytes);
       expect(statSync(copy).mode & 0o077).toBe(0);
-      expect((await manage('export', set.id, join(folder, 'nowhere', 'x'))).err).toContain('KEYS_EXPORT_FILE');
+      expect((await manage('export', set.id, join(folder, 'nowhere', 'x'))).err).toContain(
+        'KEYS_EXPORT_FILE',
+      );
       expect((await manage('rm', set.id)).code).toBe(0);
       expect((await manage('list')).out).toContain('keeps no keys');
       chmodSync(key, 0o644);
