@@ -4,18 +4,26 @@ import { CleartextRefresher, createCleartextEvaluator } from '@sotto/he/cleartex
 import { readModelFile } from '@sotto/model';
 import { expect, test } from 'vitest';
 import {
+  calibrate,
   defaultCalibration,
   EncryptedTransformer,
   makePlan,
   measureAgreement,
   readCalibration,
   sampleTexts,
+  writeCalibration,
 } from './index.js';
 
 const { weights: model } = await readModelFile();
+const committed = readFileSync(defaultCalibration, 'utf8');
+
+test('the committed calibration is what calibrate() measures', () => {
+  const again = calibrate(model, { texts: 500, tokens: 160, seed: 1, scanTexts: 1000 });
+  expect(writeCalibration(again)).toBe(committed);
+}, 1_800_000);
 
 test('0 of 1,000 held-out prompts leave a window; decided positions choose the same token', async () => {
-  const calibration = readCalibration(readFileSync(defaultCalibration, 'utf8'));
+  const calibration = readCalibration(committed);
   const slots = 2 ** 13;
   const plan = await makePlan(model, calibration, { slots, topLevel: 12, blockRows: 8 });
   const description = { slots, levels: 12, logScale: 40, noise: { ringDegree: 2 ** 16 } };

@@ -9,6 +9,7 @@ import {
   measureAgreement,
   readCalibration,
   sampleTexts,
+  writeCalibration,
 } from './index.js';
 
 const { weights: model } = await readModelFile();
@@ -25,6 +26,16 @@ test('on the secure ring: three refreshes a pass, all real and narrow; 24 levels
   expect(plan.block.relinearisations).toBeLessThanOrEqual(64);
   const client = await makePlan(model, calibration, { slots: 2 ** 14, topLevel: 14 });
   expect(client.refreshes).toBe(3);
+});
+
+test.each([
+  ['kernelBase', 0],
+  ['headMeanSquare', -1],
+  ['headMeanSquare', null],
+])('a calibration whose %s is %s is refused', (name, value) => {
+  const broken = JSON.parse(writeCalibration(calibration));
+  broken.layers[1][name] = value;
+  expect(() => readCalibration(JSON.stringify(broken))).toThrow(/CALIBRATION_INVALID/);
 });
 
 test('with the noise of a refresh, held-out text gets the same tokens', async () => {
