@@ -47,6 +47,8 @@ export interface CalibrateOptions {
    * widens it. 0 when absent.
    */
   readonly scanTexts?: number;
+  /** Rows for the fit of the row shift; 24,000 when absent. More of them narrow the softmax of models with few layers. */
+  readonly shiftRows?: number;
   /** Only tokens of the texts may stand in a private part: skips the probe of all others, long for large vocabularies. */
   readonly skipProbe?: boolean;
 }
@@ -132,7 +134,7 @@ export function* calibrationSteps(
 
   const shifted = attentionKindOf(config) === 'softmax';
   const collectors = [0.75, 0.25].map(
-    (share) => new ShiftCollector(config.dim, layerCount, config.headCount, share),
+    (share) => new ShiftCollector(config.dim, layerCount, config.headCount, share, options.shiftRows),
   );
   const count = options.texts + measured.length;
   const texts: number[][] = [];

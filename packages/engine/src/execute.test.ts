@@ -174,7 +174,8 @@ describe('working on values', () => {
     const [full, quick] = [await steps(true, false), await steps(true, true)];
     exact.seen.forEach(({ re }, i) => {
       const ratio = apart(re, quick.seen[i]!.re) / apart(re, full.seen[i]!.re);
-      expect(ratio).toBeGreaterThan(0.4);
+      // Where few values dominate, one draw of noise may be several times another.
+      expect(ratio).toBeGreaterThan(0.2);
       expect(ratio).toBeLessThan(2.5);
     });
   });

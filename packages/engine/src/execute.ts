@@ -169,7 +169,7 @@ export class EncryptedTransformer<C extends object> {
     const pages = publicPages(layout, talk.context.length);
     const kinds = kindsOf(model.config);
     const furtherPages = kinds.attention === 'softmax' ? pages - 1 : 0;
-    const stepsPerLayer = stepsOf(layerDepths(plan.degrees, kinds));
+    const stepsPerLayer = stepsOf(layerDepths(plan.degrees[0]!, kinds));
     const steps = stepsPerLayer + furtherPages * STEPS_PER_PAGE + pageRefreshes(plan, pages);
     const total = steps * layerCount + plan.refreshes;
     const meter = new ProgressMeter('forward', total, 'operations', options.progress);
@@ -190,7 +190,7 @@ export class EncryptedTransformer<C extends object> {
           layout,
           plains: this.plains,
           model,
-          degrees: plan.degrees,
+          degrees: plan.degrees[index]!,
           polynomials: plan.polynomials[index]!,
           calibration: calibration.layers[index]!,
           index,

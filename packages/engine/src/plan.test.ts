@@ -31,7 +31,7 @@ describe('the plan', () => {
   });
 
   test('refuses what cannot fit', async () => {
-    await expect(makePlan(model, calibration, { ...small, topLevel: 8 })).rejects.toThrow(
+    await expect(makePlan(model, calibration, { ...small, topLevel: 7 })).rejects.toThrow(
       /PLAN_TOO_FEW_LEVELS/,
     );
     await expect(makePlan(model, calibration, { ...small, slots: 8 })).rejects.toThrow(
@@ -47,7 +47,7 @@ describe('the plan', () => {
   test('refuses ranges that no polynomial covers', async () => {
     const wide = {
       ...calibration,
-      layers: calibration.layers.map((layer) => ({ ...layer, logSum: [-12, 2] as const })),
+      layers: calibration.layers.map((layer) => ({ ...layer, logSum: [-24, 2] as const })),
     };
     await expect(makePlan(model, wide, small)).rejects.toThrow(/PLAN_INACCURATE/);
     // A little wider than usual costs higher degrees, not accuracy.
@@ -60,7 +60,10 @@ describe('the plan', () => {
       })),
     };
     const plan = await makePlan(model, wider, small);
-    expect(plan.degrees).toMatchObject({ inverse: 127, lastInverse: 63 });
+    for (const { inverse, lastInverse } of plan.degrees) {
+      expect(inverse).toBeGreaterThanOrEqual(63);
+      expect(lastInverse).toBeGreaterThanOrEqual(31);
+    }
     expect(plan.refreshes).toBe(7);
   });
 });

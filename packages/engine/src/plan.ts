@@ -1,6 +1,7 @@
 import { SottoError, sha256, toHex } from '@sotto/base';
-import { isPlainLlama, type LlamaModel } from '@sotto/model';
+import type { LlamaModel } from '@sotto/model';
 import { type Calibration, writeCalibration } from './calibration.js';
+import { chooseDegrees } from './degrees.js';
 import {
   type DryCiphertext,
   DryRunEvaluator,
@@ -10,14 +11,8 @@ import {
 } from './dry-run.js';
 import { EncryptedTransformer } from './execute.js';
 import { type Layout, makeLayout } from './layout.js';
-import {
-  type Degrees,
-  defaultDegrees,
-  type LayerPolynomials,
-  makePolynomials,
-  type PolynomialErrors,
-} from './polynomials.js';
-import { type CutName, carriesNorms, chooseCuts, kindsOf, layerDepths, stretchDepths } from './schedule.js';
+import type { Degrees, LayerPolynomials } from './polynomials.js';
+import { type CutName, carriesNorms, kindsOf, layerDepths, stretchDepths } from './schedule.js';
 
 /** The evaluation keys a plan uses, and the highest level at which each is used. */
 export interface EvaluationKeyNeeds {
@@ -35,7 +30,8 @@ export interface Plan {
   readonly modelDigest: string;
   readonly calibrationDigest: string;
   readonly layout: Layout;
-  readonly degrees: Degrees;
+  /** Of every layer. */
+  readonly degrees: readonly Degrees[];
   /** Level of fresh and refreshed ciphertexts, and the lowest level of a result. */
   readonly topLevel: number;
   readonly bottomLevel: number;
@@ -88,43 +84,9 @@ export interface PlanOptions {
   readonly privateTokens?: number;
   /** Public positions, BOS included, that must fit. 1 when absent. */
   readonly publicTokens?: number;
-  /** Degrees to use; the best that need no more refreshes than the smallest when absent. */
+  /** Degrees to use in every layer; chosen for each layer when absent. */
   readonly degrees?: Degrees;
 }
-
-/** Best first among those that need equally many refreshes. */
-const degreeChoices: readonly Degrees[] = [
-  { ...defaultDegrees, exp: 15, inverse: 127, lastInverse: 63 },
-  { ...defaultDegrees, exp: 15, inverse: 127 },
-  { ...defaultDegrees, exp: 15 },
-  { ...defaultDegrees, inverse: 127 },
-  defaultDegrees,
-  // Chat models: gates and mean squares reach farther than those of story tellers, scores not as far.
-  { ...defaultDegrees, norm: 31, squarings: 2, silu: 31 },
-  { ...defaultDegrees, norm: 31, squarings: 2, silu: 63 },
-  { ...defaultDegrees, norm: 31, silu: 63 },
-  { ...defaultDegrees, norm: 31, exp: 15, inverse: 127, silu: 63 },
-];
-
-/** The same with kernel attention or a bilinear gate: the fourth power is exact, so the norms are what can be better or worse. */
-const kernelDegreeChoices: readonly Degrees[] = [
-  { ...defaultDegrees, norm: 15, head: 31, rowInverse: 15 },
-  { ...defaultDegrees, norm: 15, head: 15, rowInverse: 15 },
-  { ...defaultDegrees, norm: 15, head: 15, rowInverse: 7 },
-  { ...defaultDegrees, norm: 7, head: 15, rowInverse: 7 },
-  { ...defaultDegrees, norm: 7, head: 7, rowInverse: 7 },
-];
-
-/** Largest errors with which the approximated model still is the model. */
-const errorLimits: Readonly<Record<keyof PolynomialErrors, number>> = {
-  norm: 0.01,
-  exp: 0.02,
-  inverse: 0.9,
-  lastInverse: 0.02,
-  silu: 0.02,
-  head: 0.01,
-  rowInverse: 0.01,
-};
 
 /** Room that a full first block leaves for the answer. */
 const ANSWER_ROWS = 8;
@@ -169,51 +131,6 @@ function chooseLayout(model: LlamaModel, options: PlanOptions): Layout {
   );
 }
 
-interface Choice {
-  readonly degrees: Degrees;
-  readonly cuts: CutName[];
-  readonly polynomials: LayerPolynomials[];
-}
-
-function chooseDegrees(
-  model: LlamaModel,
-  calibration: Calibration,
-  options: PlanOptions,
-  usable: number,
-): Choice {
-  const stock = isPlainLlama(model.config) ? degreeChoices : kernelDegreeChoices;
-  const choices = options.degrees === undefined ? stock : [options.degrees];
-  let best: Choice | null = null;
-  let problem: unknown;
-  for (const degrees of choices) {
-    try {
-      const cuts = chooseCuts(layerDepths(degrees, kindsOf(model.config)), usable);
-      if (best !== null && cuts.length >= best.cuts.length) continue;
-      const polynomials = makePolynomials(calibration, model.config, degrees);
-      checkErrors(polynomials);
-      best = { degrees, cuts, polynomials };
-    } catch (error) {
-      problem ??= error;
-    }
-  }
-  if (best === null) throw problem;
-  return best;
-}
-
-function checkErrors(polynomials: readonly LayerPolynomials[]): void {
-  polynomials.forEach(({ errors }, layer) => {
-    for (const name of Object.keys(errorLimits) as (keyof typeof errorLimits)[]) {
-      const error = errors[name];
-      if (error === undefined || error <= errorLimits[name]) continue;
-      throw new SottoError('A calibrated range is too wide for the polynomials that fit.', {
-        code: 'PLAN_INACCURATE',
-        facts: { layer, polynomial: name, error: error.toPrecision(2), limit: errorLimits[name] },
-        fix: 'Calibrate on more and more typical text, or use parameters with more levels and higher degrees.',
-      });
-    }
-  });
-}
-
 /**
  * Plans the encrypted forward pass of a model: layout, polynomials, refresh points, and by a dry run the exact keys and counts.
  *
@@ -236,7 +153,7 @@ export async function makePlan(
   const { topLevel, bottomLevel = 0 } = options;
   const usable = topLevel - bottomLevel;
   const layout = chooseLayout(model, options);
-  const { degrees, cuts, polynomials } = chooseDegrees(model, calibration, options, usable);
+  const { degrees, cuts, polynomials } = chooseDegrees(calibration, config, usable, options.degrees);
   const base: Plan = {
     version: 1,
     modelDigest: model.digest,
@@ -269,9 +186,13 @@ export async function makePlan(
     block: new DryRunEvaluator(1, 0, 0).counts,
     weights: [],
   };
-  const depths = stretchDepths(layerDepths(degrees, kindsOf(model.config)), cuts);
+  const kinds = kindsOf(config);
+  const depths = degrees.map((ofLayer) => stretchDepths(layerDepths(ofLayer, kinds), cuts));
   const trimmed = Object.fromEntries(
-    Object.entries(depths).map(([cut, depth]) => [cut, Math.min(topLevel, bottomLevel + depth)]),
+    cuts.map((cut) => [
+      cut,
+      Math.min(topLevel, bottomLevel + Math.max(...depths.map((ofLayer) => ofLayer[cut]!))),
+    ]),
   );
   const rides: (CutName | null)[] = [null, ...cuts.filter((cut) => carriesNorms(cut))];
   let problem: unknown;

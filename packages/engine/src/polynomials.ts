@@ -3,7 +3,6 @@ import type { LlamaConfig } from '@sotto/model';
 import { gateKindOf, silu } from '@sotto/model';
 import {
   type AnyLayerCalibration,
-  type Calibration,
   type Interval,
   isKernelLayer,
   type LayerCalibration,
@@ -13,6 +12,8 @@ import { type KernelPolynomials, kernelPolynomials } from './kernel-polynomials.
 /** Degrees of the approximations; each costs ceil(log2(degree + 1)) levels. */
 export interface Degrees {
   readonly norm: number;
+  /** Of the norm before SiLU. */
+  readonly feedForwardNorm: number;
   readonly exp: number;
   /** exp is the polynomial of z / 2^squarings, squared that many times. */
   readonly squarings: number;
@@ -29,6 +30,7 @@ export interface Degrees {
 
 export const defaultDegrees: Degrees = {
   norm: 15,
+  feedForwardNorm: 15,
   exp: 7,
   squarings: 3,
   inverse: 63,
@@ -106,7 +108,7 @@ export function kernelOf(p: LayerPolynomials): KernelPolynomials {
   return p.kernel;
 }
 
-/** Worst errors in the windows, relative; of SiLU absolute and in the inner half of its window. */
+/** Worst errors in the windows, relative; of SiLU absolute and and up to a gate of 2.5. */
 export type PolynomialErrors = Readonly<
   Partial<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu' | 'head' | 'rowInverse', number>>
 >;
@@ -124,17 +126,29 @@ export function inversePolynomial(
   degree: number,
 ): { coefficients: number[]; error: number } {
   const n = degree + 1;
-  const chebyshev = (u: number): number =>
-    Math.abs(u) <= 1
-      ? Math.cos(n * Math.acos(u))
-      : Math.sign(u) ** n * Math.cosh(n * Math.acosh(Math.abs(u)));
-  const atZero = chebyshev(-(a + b) / (b - a));
-  const f = (x: number): number => (1 - chebyshev((2 * x - a - b) / (b - a)) / atZero) / x;
-  const series = fitChebyshev(f, [a, b], degree, { method: 'interpolate' });
-  return { coefficients: coefficientsOf(series), error: 1 / Math.abs(atZero) };
+  const atZero = chebyshev(n, -(a + b) / (b - a));
+  // The values at the roots of T_n determine a polynomial of degree n - 1.
+  const angles = Array.from({ length: n }, (_, j) => (Math.PI * (j + 0.5)) / n);
+  const values = angles.map((angle) => {
+    const u = Math.cos(angle);
+    return (1 - chebyshev(n, u) / atZero) / ((a + b) / 2 + (u * (b - a)) / 2);
+  });
+  const coefficients = Array.from({ length: n }, (_, k) => {
+    const sum = values.reduce((total, value, j) => total + value * Math.cos(k * angles[j]!), 0);
+    return ((k === 0 ? 1 : 2) * sum) / n;
+  });
+  return { coefficients, error: inverseError([a, b], degree) };
 }
 
-function normPolynomial(
+/** T_n(u), also outside of [-1, 1]. */
+const chebyshev = (n: number, u: number): number =>
+  Math.abs(u) <= 1 ? Math.cos(n * Math.acos(u)) : Math.sign(u) ** n * Math.cosh(n * Math.acosh(Math.abs(u)));
+
+/** Worst relative error of {@link inversePolynomial}. */
+export const inverseError = ([a, b]: Interval, degree: number): number =>
+  1 / Math.abs(chebyshev(degree + 1, -(a + b) / (b - a)));
+
+export function normPolynomial(
   window: Interval,
   config: LlamaConfig,
   degree: number,
@@ -164,65 +178,89 @@ function leanNorm(window: Interval, config: LlamaConfig, degree: number, power: 
   return lean.error < EXACT_NORM ? lean : normPolynomial(window, config, degree, power);
 }
 
-/** Gates crowd around zero: there the approximation of SiLU is several times better than at the ends of its window. */
-const SILU_CENTRE = 0.1;
+/** Gates are of the order of one, whatever the largest is: there the approximation is much better than at the ends of its window. */
+const TYPICAL_GATE = 1;
+/** Nearly all gates lie below this. */
+const LARGE_GATE = 2.5;
 
 /** Scores below the window's top by more than this carry no weight that matters. */
 const VISIBLE_NATS = 14;
+
+/** The sums of exponentials that the rough inverse is for. */
+export const sumWindow = (c: LayerCalibration): Interval => [Math.exp(c.logSum[0]), Math.exp(c.logSum[1])];
+
+/** The sums of squares that the last inverse is for, behind a rough inverse with this error. */
+export const squareWindow = (c: LayerCalibration, roughError: number): Interval => [
+  Math.exp(c.logSquareSum[0]) * (1 - roughError) ** 2,
+  (1 + roughError) ** 2,
+];
+
+/** Of v in [-1, 1]: the root of e^z times the scale that brings sums into [0, 2]; its error is that of the exponential. */
+export function expPolynomial(
+  c: LayerCalibration,
+  degree: number,
+  squarings: number,
+): { coefficients: number[]; error: number } {
+  const middle = (c.score[0] + c.score[1]) / 2;
+  const half = (c.score[1] - c.score[0]) / 2;
+  const root = 2 ** squarings;
+  const [low, high] = sumWindow(c);
+  const sumScale = 2 / (high - low);
+  const exp = (v: number): number => Math.exp((middle + half * v + Math.log(sumScale)) / root);
+  const knee = exp(1 - VISIBLE_NATS / half);
+  const weight = (v: number): number => 1 / Math.max(exp(v), knee);
+  const series = fitChebyshev(exp, [-1, 1], degree, { weight });
+  return { coefficients: coefficientsOf(series), error: root * maxError(series, exp, weight) };
+}
 
 function softmaxPolynomials(
   c: LayerCalibration,
   degrees: Degrees,
 ): { softmax: SoftmaxPolynomials; errors: PolynomialErrors } {
-  const scoreMiddle = (c.score[0] + c.score[1]) / 2;
-  const scoreHalf = (c.score[1] - c.score[0]) / 2;
-  const root = 2 ** degrees.squarings;
-
-  const sumLow = Math.exp(c.logSum[0]);
-  const sumHigh = Math.exp(c.logSum[1]);
+  const [sumLow, sumHigh] = sumWindow(c);
   const sumScale = 2 / (sumHigh - sumLow);
-  const exp = (v: number): number => Math.exp((scoreMiddle + scoreHalf * v + Math.log(sumScale)) / root);
-  const knee = exp(1 - VISIBLE_NATS / scoreHalf);
-  const expWeight = (v: number): number => 1 / Math.max(exp(v), knee);
-  const expSeries = fitChebyshev(exp, [-1, 1], degrees.exp, { weight: expWeight });
-
+  const exp = expPolynomial(c, degrees.exp, degrees.squarings);
   const inverse = inversePolynomial([sumLow, sumHigh], degrees.inverse);
-  const squareLow = Math.exp(c.logSquareSum[0]) * (1 - inverse.error) ** 2;
-  const squareHigh = (1 + inverse.error) ** 2;
+  const [squareLow, squareHigh] = squareWindow(c, inverse.error);
   const squareScale = 2 / (squareHigh - squareLow);
   // w = factor * u / sum with u already times sumScale, and factor^2 = squareScale / 2.
   const factor = Math.sqrt(squareScale / 2) / sumScale;
   const lastInverse = inversePolynomial([squareLow, squareHigh], degrees.lastInverse);
   return {
     softmax: {
-      scoreMiddle,
-      scoreHalf,
-      exp: coefficientsOf(expSeries),
+      scoreMiddle: (c.score[0] + c.score[1]) / 2,
+      scoreHalf: (c.score[1] - c.score[0]) / 2,
+      exp: exp.coefficients,
       sumOffset: (-(sumHigh + sumLow) * sumScale) / 2,
       inverse: inverse.coefficients.map((x) => x * factor),
       squareSumOffset: (-(squareHigh + squareLow) * squareScale) / 2,
       lastInverse: lastInverse.coefficients.map((x) => x / squareScale),
     },
     errors: {
-      exp: root * maxError(expSeries, exp, expWeight),
+      exp: exp.error,
       inverse: inverse.error,
       lastInverse: lastInverse.error ** 2,
     },
   };
 }
 
-function siluPolynomial(radius: number, degree: number): { silu: number[]; error: number } {
+export function siluPolynomial(radius: number, degree: number): { silu: number[]; error: number } {
   // SiLU is x/2 plus an even function: half of the terms vanish.
   const scaledSilu = (v: number): number => silu(v * radius) / radius;
   const evenDegree = degree - (degree % 2);
-  const weight = (v: number): number => 1 / (SILU_CENTRE + v * v);
+  const weight = (v: number): number => 1 / ((TYPICAL_GATE / radius) ** 2 + v * v);
   const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even', weight });
   const series = { ...even, coefficients: even.coefficients.map((x, n) => (n === 1 ? 0.5 : x)) };
-  const inner = (v: number): number => (Math.abs(v) <= 0.5 ? 1 : 0);
+  const inner = (v: number): number => (Math.abs(v) * radius <= LARGE_GATE ? 1 : 0);
   return { silu: coefficientsOf(series), error: maxError(series, scaledSilu, inner) * radius };
 }
 
-function layerPolynomials(c: AnyLayerCalibration, config: LlamaConfig, degrees: Degrees): LayerPolynomials {
+/** All constants of a layer. */
+export function layerPolynomials(
+  c: AnyLayerCalibration,
+  config: LlamaConfig,
+  degrees: Degrees,
+): LayerPolynomials {
   const attentionNorm = leanNorm(c.attentionMeanSquare, config, degrees.norm, -0.5);
   const softmax = isKernelLayer(c) ? null : softmaxPolynomials(c, degrees);
   const kernel = isKernelLayer(c) ? kernelPolynomials(c, config, degrees.head) : null;
@@ -245,7 +283,7 @@ function layerPolynomials(c: AnyLayerCalibration, config: LlamaConfig, degrees: 
       errors: { ...errors, norm: attentionNorm.error, rowInverse: feedForwardNorm.error },
     };
   }
-  const feedForwardNorm = leanNorm(c.feedForwardMeanSquare, config, degrees.norm, -0.5);
+  const feedForwardNorm = leanNorm(c.feedForwardMeanSquare, config, degrees.feedForwardNorm, -0.5);
   const fitted = siluPolynomial(c.gate, degrees.silu);
   return {
     ...attention,
@@ -259,31 +297,4 @@ function layerPolynomials(c: AnyLayerCalibration, config: LlamaConfig, degrees: 
       silu: fitted.error,
     },
   };
-}
-
-/** A last inverse as exact as this needs no higher degrees. */
-const EXACT_ENOUGH = 1e-3;
-
-/**
- * The polynomials of every layer. `degrees` are upper bounds for the two inverses: a layer whose windows are narrow gets smaller
- * ones.
- */
-export function makePolynomials(
-  calibration: Calibration,
-  config: LlamaConfig,
-  degrees: Degrees,
-): LayerPolynomials[] {
-  const half = (degree: number): number => (degree - 1) / 2;
-  const smaller: Degrees[] = [
-    { ...degrees, inverse: half(degrees.inverse), lastInverse: half(degrees.lastInverse) },
-    { ...degrees, lastInverse: half(degrees.lastInverse) },
-    { ...degrees, inverse: half(degrees.inverse) },
-  ].filter(({ inverse, lastInverse }) => inverse >= 31 && lastInverse >= 15);
-  return calibration.layers.map((layer) => {
-    for (const choice of smaller) {
-      const polynomials = layerPolynomials(layer, config, choice);
-      if ((polynomials.errors.lastInverse ?? 0) < EXACT_ENOUGH) return polynomials;
-    }
-    return layerPolynomials(layer, config, degrees);
-  });
 }

@@ -77,7 +77,7 @@ export function layerDepths(
     const end = middle + Math.max(3, 1 + polynomialDepth(degrees.rowInverse)) + 1;
     return { at: { start: 0, ...attention }, end };
   }
-  const gate = middle + norm + 1;
+  const gate = middle + 1 + polynomialDepth(degrees.feedForwardNorm) + 1;
   const silu = gate + polynomialDepth(degrees.silu);
   return { at: { start: 0, ...attention, gate, silu }, end: silu + 2 };
 }
@@ -150,6 +150,19 @@ export function pageRefreshes(
     .reduce((sum, refreshes) => sum + refreshes, 0);
 }
 
+/** Every choice of `count` of the places of a layer with its start first, the preferred ones first. */
+export function cutChoices(depths: LayerDepths, count: number): CutName[][] {
+  const inner = placesOf(depths).slice(1);
+  const rank = (cuts: readonly CutName[]): number =>
+    cuts.reduce((sum, cut) => sum + 2 ** (preference.length - preference.indexOf(cut)), 0);
+  return Array.from({ length: 1 << inner.length }, (_, mask): CutName[] => [
+    'start',
+    ...inner.filter((_, i) => (mask >> i) & 1),
+  ])
+    .filter((cuts) => cuts.length === count)
+    .sort((a, b) => rank(b) - rank(a));
+}
+
 /**
  * The fewest refreshes of a layer such that no stretch is longer than `usableLevels`. Every layer starts with one (the first layer
  * of a pass gets a fresh input instead).
@@ -158,28 +171,20 @@ export function pageRefreshes(
  * @throws SottoError `PLAN_TOO_FEW_LEVELS`.
  */
 export function chooseCuts(depths: LayerDepths, usableLevels: number): CutName[] {
-  const inner = placesOf(depths).slice(1);
-  let best: CutName[] | null = null;
-  let bestRank = 0;
-  for (let mask = 0; mask < 1 << inner.length; mask++) {
-    const cuts: CutName[] = ['start', ...inner.filter((_, i) => (mask >> i) & 1)];
-    if (Object.values(stretchDepths(depths, cuts)).some((depth) => depth > usableLevels)) continue;
-    const rank = cuts.reduce((sum, cut) => sum + 2 ** (preference.length - preference.indexOf(cut)), 0);
-    if (best === null || cuts.length < best.length || (cuts.length === best.length && rank > bestRank)) {
-      best = cuts;
-      bestRank = rank;
-    }
+  const fits = (cuts: readonly CutName[]): boolean =>
+    Object.values(stretchDepths(depths, cuts)).every((depth) => depth <= usableLevels);
+  const names = placesOf(depths);
+  for (let count = 1; count <= names.length; count++) {
+    const best = cutChoices(depths, count).find(fits);
+    if (best !== undefined) return best;
   }
-  if (best === null) {
-    const places = [...placesOf(depths).map((cut) => depths.at[cut]!), depths.end];
-    const needed = Math.max(...places.slice(1).map((place, i) => place - places[i]!));
-    throw new SottoError('The circuit is deeper than the levels between two refreshes.', {
-      code: 'PLAN_TOO_FEW_LEVELS',
-      facts: { usableLevels, needed },
-      fix: 'Use parameters with more levels, or polynomials of lower degree.',
-    });
-  }
-  return best;
+  const places = [...names.map((cut) => depths.at[cut]!), depths.end];
+  const needed = Math.max(...places.slice(1).map((place, i) => place - places[i]!));
+  throw new SottoError('The circuit is deeper than the levels between two refreshes.', {
+    code: 'PLAN_TOO_FEW_LEVELS',
+    facts: { usableLevels, needed },
+    fix: 'Use parameters with more levels, or polynomials of lower degree.',
+  });
 }
 
 /** Levels from each chosen cut to the next one (or the end): where a stretch may start without running out. */

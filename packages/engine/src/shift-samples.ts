@@ -4,8 +4,8 @@ import { type ShiftSamples, shiftFeatures } from './row-shift.js';
 
 /** Memory for the rows of all layers. */
 const BUDGET_BYTES = 768 * 2 ** 20;
-/** More rows do not make a linear fit better. */
-const MOST_ROWS = 24_000;
+/** Rows of a fit unless more are asked for. */
+export const DEFAULT_SHIFT_ROWS = 24_000;
 
 interface LayerSamples extends ShiftSamples {
   rows: Float32Array[];
@@ -22,10 +22,19 @@ export class ShiftCollector {
   #stride = 1;
   #seen = 0;
 
-  /** @param share part of the memory that may be used. */
-  constructor(dim: number, layerCount: number, headCount: number, share: number) {
+  /**
+   * @param share part of the memory and of the rows that may be used.
+   * @param mostRows largest number of rows, of all shares together.
+   */
+  constructor(
+    dim: number,
+    layerCount: number,
+    headCount: number,
+    share: number,
+    mostRows = DEFAULT_SHIFT_ROWS,
+  ) {
     const fits = BUDGET_BYTES / (4 * layerCount * (dim + 2 + headCount * 2));
-    this.#capacity = Math.floor(Math.min(MOST_ROWS, fits) * share);
+    this.#capacity = Math.floor(Math.min(mostRows, fits) * share);
     this.layers = Array.from({ length: layerCount }, () => ({
       rows: [],
       targets: Array.from({ length: headCount }, () => []),

@@ -134,7 +134,7 @@ export class PrecisionTrace<C> {
       index: layer,
       calibration: softmaxLayer(calibration.layers[layer]!),
       polynomials,
-      degrees,
+      degrees: degrees[layer]!,
       place: this.#place!,
       past: this.#past[layer]!,
       nextStreamScale: all[layer + 1]?.attentionNorm.streamScale ?? client.outputScale,

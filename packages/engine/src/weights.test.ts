@@ -3,7 +3,7 @@ import { createCleartextEvaluator } from '@sotto/he/cleartext';
 import { SeededRandom } from '@sotto/model';
 import { describe, expect, test } from 'vitest';
 import { attentionSlot, innerOf, makeLayout } from './layout.js';
-import { defaultDegrees, makePolynomials, softmaxOf } from './polynomials.js';
+import { defaultDegrees, layerPolynomials, softmaxOf } from './polynomials.js';
 import { tinyTestModel } from './tiny-model.js';
 import { attentionInput, attentionOutput, feedForwardInput, feedForwardOutput, kinds } from './weights.js';
 
@@ -31,7 +31,7 @@ describe.each(shapes)('products in the layout: $name', ({ shape, slots, blockRow
   const { model, calibration } = tinyTestModel(3, shape);
   const { config } = model;
   const l = makeLayout(config, { slots, blockRows, privateTokens });
-  const p = makePolynomials(calibration, config, defaultDegrees)[0]!;
+  const p = layerPolynomials(calibration.layers[0]!, config, defaultDegrees);
   const w = model.layers[0]!;
   const ev = createCleartextEvaluator({ slots, levels: 3, logScale: 40 });
   const random = new SeededRandom(7);

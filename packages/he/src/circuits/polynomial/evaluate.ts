@@ -63,7 +63,7 @@ export function evaluateNode<C extends object>(
  * Consumes exactly ceil(log2(degree + 1)) levels. Products that meet in one sum share a relinearisation; even and odd series
  * (exact zeros in between) cost less.
  * @param plan from {@link planChebyshev} on the same coefficients, to plan once and evaluate often.
- * @throws SottoError `HE_LEVEL_EXHAUSTED` when x is too low, `HE_DEGREE` for a degree outside 1..127.
+ * @throws SottoError `HE_LEVEL_EXHAUSTED` when x is too low, `HE_DEGREE` for a degree outside 1..511.
  */
 export function evaluateChebyshev<C extends object>(
   ev: Evaluator<C>,
@@ -81,10 +81,13 @@ export function evaluateChebyshev<C extends object>(
   return ev.scope(() => evaluateNode(ev, new ChebyshevBasis(ev, x), plan.root, x));
 }
 
+/** Beyond it a series is hardly ever the shortest way, and its coefficients are near the noise. */
+const MOST_DEGREE = 511;
+
 function planOf(coefficients: ArrayLike<number>): ChebyshevPlan {
   const degree = degreeOf(coefficients);
-  if (degree < 1 || degree > 127 || !Array.from(coefficients).every((c) => Number.isFinite(c))) {
-    throw new SottoError('A polynomial needs finite coefficients and a degree from 1 to 127.', {
+  if (degree < 1 || degree > MOST_DEGREE || !Array.from(coefficients).every((c) => Number.isFinite(c))) {
+    throw new SottoError('A polynomial needs finite coefficients and a degree from 1 to 511.', {
       code: 'HE_DEGREE',
       facts: { degree },
       fix: 'Use a constant directly, or split a polynomial of higher degree.',

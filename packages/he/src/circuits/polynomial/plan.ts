@@ -120,7 +120,7 @@ function countProducts(node: PlanNode): { products: number; sums: number } {
 /**
  * Chooses the tree with the fewest relinearisations, then products. Paterson and Stockmeyer, On the number of nonscalar
  * multiplications necessary to evaluate polynomials (SIAM J. Comput. 1973), in the Chebyshev basis and at the smallest depth.
- * @param coefficients of T_0, T_1, ...; degree 1..127. Exact zeros are exploited: an even or odd series costs about three
+ * @param coefficients of T_0, T_1, ...; degree 1..511. Exact zeros are exploited: an even or odd series costs about three
  * quarters of a full one.
  */
 export function planChebyshev(coefficients: ArrayLike<number>): ChebyshevPlan {
