@@ -180,7 +180,7 @@ describe('a session', () => {
     const session = await connect({ refresh: 'client' });
     const tokens = await answer(session, { ...question, maxTokens: 2, compare: true });
     expect(tokens.map(({ clear }) => clear?.error.maxAbs)).toEqual([0, 0]);
-    expect((await session.status()).clientRefreshes).toBeGreaterThan(9);
+    expect((await session.status()).clientRefreshes).toBeGreaterThanOrEqual(6);
     await session.close();
   });
 
