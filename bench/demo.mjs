@@ -1,6 +1,6 @@
 // The demo as a user runs it, in both refresh modes and on both backends. One JSON line for each run: that of `sotto demo --json`
 // with the wall time of the whole command.
-//   node bench/demo.mjs [--tokens 2] [--threads 2] [--only bootstrap-native,client-wasm,...]
+//   node bench/demo.mjs [--tokens 2] [--threads 2] [--models NAME,...] [--only bootstrap-native,client-wasm,...]
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -9,6 +9,7 @@ const { values } = parseArgs({
   options: {
     tokens: { type: 'string', default: '2' },
     threads: { type: 'string', default: '2' },
+    models: { type: 'string', default: 'sotto-stories-2x128,stories260K' },
     only: { type: 'string', default: 'bootstrap-native,client-native,client-wasm,bootstrap-wasm' },
     public: { type: 'string', default: 'Once upon a time, there was' },
     private: { type: 'string', default: 'a little girl named Lily. She had a secret' },
@@ -16,11 +17,16 @@ const { values } = parseArgs({
 });
 const cli = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url));
 
-for (const run of values.only.split(',')) {
+const runs = values.models
+  .split(',')
+  .flatMap((model) => values.only.split(',').map((run) => ({ model, run })));
+for (const { model, run } of runs) {
   const [refresh, backend] = run.split('-');
   const startMs = performance.now();
   const args = [
     'demo',
+    '--model',
+    model,
     '--refresh',
     refresh,
     '--backend',
@@ -40,6 +46,6 @@ for (const run of values.only.split(',')) {
   console.log(
     status === 0
       ? JSON.stringify({ run, wallSeconds, ...JSON.parse(last) })
-      : JSON.stringify({ run, wallSeconds, status, last }),
+      : JSON.stringify({ run, model, wallSeconds, status, last }),
   );
 }
