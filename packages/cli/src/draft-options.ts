@@ -9,7 +9,7 @@ import {
   ngramDrafter,
   tableDrafter,
 } from '@sotto/client';
-import { accelerate, embeddedModel, readModelFile } from '@sotto/model';
+import { accelerate, embeddedModel, embeddedModels, readModelFile } from '@sotto/model';
 import type { OptionSpecs, Options } from './command.js';
 
 export const draftOptions: OptionSpecs = {
@@ -25,14 +25,15 @@ export const draftOptions: OptionSpecs = {
   },
   'draft-table': {
     value: 'PATH',
-    help: 'Table that drafts (scripts/make-draft-table.mjs); the one that comes with stories260K when absent.',
+    help: 'Table that drafts (scripts/make-draft-table.mjs); the one that comes with an embedded model when absent.',
   },
   'draft-rows': { value: 'N', help: 'Rows of a pass, guesses included; as many as a pass has when absent.' },
   'draft-fixed': { help: 'Fill every pass to the same number of rows, whether there are guesses or not.' },
 };
 
 async function tableOf(options: Options, model: LocalModel): Promise<DraftTable> {
-  const table = DraftTable.read(await readFile(options.text('draft-table') ?? embeddedModel.drafts));
+  const own = embeddedModels.find(({ name }) => name === model.name) ?? embeddedModel;
+  const table = DraftTable.read(await readFile(options.text('draft-table') ?? own.drafts));
   if (table.modelDigest === model.weights.digest) return table;
   throw new SottoError('The table of drafts was made from another model.', {
     code: 'DRAFT_TABLE_MISMATCH',

@@ -8,12 +8,11 @@ export interface EmbeddedModel {
   readonly model: URL;
   readonly tokenizer: URL;
   readonly license: string;
-  /** Table of drafts from texts of stories260K. */
+  /** Table of drafts from texts of the model itself (`scripts/make-draft-table.mjs`). */
   readonly drafts: URL;
 }
 
 const tokenizer = new URL('../data/stories260K/tok512.bin', import.meta.url);
-const drafts = new URL('../data/stories260K/drafts.bin', import.meta.url);
 
 /** stories260K, a five-layer plain Llama of 260 thousand weights. */
 export const embeddedModel: EmbeddedModel = {
@@ -21,7 +20,7 @@ export const embeddedModel: EmbeddedModel = {
   model: new URL('../data/stories260K/stories260K.bin', import.meta.url),
   tokenizer,
   license: 'MIT',
-  drafts,
+  drafts: new URL('../data/stories260K/drafts.bin', import.meta.url),
 };
 
 /** Two layers with kernel attention and a bilinear gate, distilled from stories260K: what is used when no model is named. */
@@ -30,7 +29,7 @@ export const defaultModel: EmbeddedModel = {
   model: new URL('../data/sotto-stories-2x128', import.meta.url),
   tokenizer,
   license: 'Apache-2.0',
-  drafts,
+  drafts: new URL('../data/sotto-stories-2x128-drafts.bin', import.meta.url),
 };
 
 export const embeddedModels: readonly EmbeddedModel[] = [defaultModel, embeddedModel];
