@@ -159,22 +159,25 @@ export class SessionStore {
     }
   }
 
-  /** @throws `SESSION_UNKNOWN` alike for a wrong identifier and a wrong token. */
+  /** @throws `SESSION_UNKNOWN` alike for a wrong identifier and a wrong token; `SERVER_STOPPING`. */
   get(id: string, token: string): Session {
     const session = this.#sessions.get(id);
     if (session?.authorises(token)) return session;
+    // A session that was suspended is not unknown: it is back when the server is.
+    this.requireRunning();
     throw new SottoError('There is no such session.', {
       code: 'SESSION_UNKNOWN',
       fix: 'Open a session, and send its token with every request.',
     });
   }
 
-  /** @throws `JOB_UNKNOWN` alike for a wrong identifier and a wrong token. */
+  /** @throws `JOB_UNKNOWN` alike for a wrong identifier and a wrong token; `SERVER_STOPPING`. */
   findJob(jobId: string, token: string): { session: Session; job: Job } {
     for (const session of this.#sessions.values()) {
       const job = session.job(jobId);
       if (job && session.authorises(token)) return { session, job };
     }
+    this.requireRunning();
     throw new SottoError('There is no such job.', {
       code: 'JOB_UNKNOWN',
       fix: 'Results are kept for the last few blocks of an open session.',
