@@ -55,6 +55,13 @@ export function diskError(stored: Stored, error: unknown): unknown {
   return error;
 }
 
+/** For a session of which something is missing or unreadable on disk. */
+export const stateLost = (): SottoError =>
+  new SottoError('The stored state of the session is damaged.', {
+    code: 'STATE_LOST',
+    fix: 'Ask again; the keys need not be sent again.',
+  });
+
 /** Runs file operations and gives their failures types. */
 export async function onDisk<T>(stored: Stored, work: () => Promise<T>): Promise<T> {
   try {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ByteReader, ByteWriter, SottoError } from '@sotto/base';
+import { ByteReader, ByteWriter } from '@sotto/base';
 import { type CachedLayer, type CacheLayer, type CachePlace, layerParts, partsOf } from '@sotto/engine';
 import {
   type Ciphertext,
@@ -11,7 +11,7 @@ import {
 } from '@sotto/he/rlwe';
 import { encodeRows, type Rows } from '@sotto/protocol';
 import { z } from 'zod';
-import { isAbsent, makeFolder, onDisk, readJsonFile, writeDurably } from '../disk.js';
+import { isAbsent, makeFolder, onDisk, readJsonFile, stateLost, writeDurably } from '../disk.js';
 
 const CACHE = 'cache.json';
 const count = z.number().int().min(0);
@@ -152,10 +152,7 @@ export class Checkpoints {
     if (position < last.start || position > last.start + last.rows) return null;
     const layers = await this.#layers(cache.block, cache.layers);
     if (layers) return { layers, place: { columns, last } };
-    throw new SottoError('The stored state of the session is damaged.', {
-      code: 'STATE_LOST',
-      fix: 'Ask again; the keys need not be sent again.',
-    });
+    throw stateLost();
   }
 
   /** Forgets everything. */

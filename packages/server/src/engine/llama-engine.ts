@@ -24,6 +24,7 @@ import {
 } from '@sotto/he/rlwe';
 import { type LlamaModel, readModelFile } from '@sotto/model';
 import { decodeRows, encodeRows, type Rows } from '@sotto/protocol';
+import { stateLost } from '../disk.js';
 import { openBackend } from './backend.js';
 import { blockName, Checkpoints } from './checkpoints.js';
 import { ClientRefresher } from './client-refresher.js';
@@ -177,10 +178,7 @@ class LlamaEngine implements Engine {
     const stored = await this.#checkpoints.cache(publicTokens, position);
     if (stored) conversation.cache.restore(stored.layers, stored.place);
     else if (position !== publicTokens.length) {
-      throw new SottoError('The stored state of the session is damaged.', {
-        code: 'STATE_LOST',
-        fix: 'Ask again; the keys need not be sent again.',
-      });
+      throw stateLost();
     }
     return conversation;
   }

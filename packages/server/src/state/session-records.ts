@@ -1,5 +1,6 @@
 import { SottoError } from '@sotto/base';
 import { decodeRows, encodeRows, type Rows, type SessionStatus } from '@sotto/protocol';
+import { stateLost } from '../disk.js';
 import type { Logger } from '../log.js';
 import type { Job, RefreshMemory } from './job.js';
 import type { JobRecord, SessionJournal, SessionRecord } from './journal.js';
@@ -76,10 +77,7 @@ export class SessionRecords {
   async file(jobId: string, kind: 'block' | 'result'): Promise<Rows> {
     const bytes = await this.#journal?.get(jobId, kind);
     if (bytes) return decodeRows(bytes);
-    throw new SottoError('The stored state of the session is damaged.', {
-      code: 'STATE_LOST',
-      fix: 'Ask again; the keys need not be sent again.',
-    });
+    throw stateLost();
   }
 
   async save(): Promise<void> {
