@@ -38,7 +38,7 @@ const mean = (all) => all.reduce((sum, value) => sum + value, 0) / all.length;
 for (const model of values.model.split(',')) {
   const files = model === '' ? [] : ['--model', model];
   const local = await loadLocalModel(model === '' ? {} : { model });
-  const prompt = tokenizePrompt(local.tokenizer, values.public, values.private);
+  const prompt = tokenizePrompt(local.tokenizer, { publicText: values.public, privateText: values.private });
   for (const run of values.only.split(',')) {
     const [refresh, backend] = run.split('-');
     const shared = [...files, '--refresh', refresh, '--backend', backend, '--threads', values.threads];

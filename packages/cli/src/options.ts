@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
+import type { PromptTexts } from '@sotto/client';
 import type { ParameterChoice, RefreshMode } from '@sotto/protocol';
 import type { OptionSpecs, Options } from './command.js';
 
@@ -33,6 +34,11 @@ export const machineOptions: OptionSpecs = {
   threads: { value: 'N', help: 'Threads to compute with; all cores when absent.' },
 };
 
+export const chatOptions: OptionSpecs = {
+  system: { value: 'TEXT', help: 'System message for a chat model; the server may read it.' },
+  raw: { help: 'Continue the prompt as text instead of answering it by the chat template of the model.' },
+};
+
 export const questionOptions: OptionSpecs = {
   public: { value: 'TEXT', help: 'Part of the prompt that the server may read.' },
   'public-file': { value: 'PATH', help: 'File with that part.' },
@@ -41,6 +47,7 @@ export const questionOptions: OptionSpecs = {
     help: 'Part of the prompt that leaves this process encrypted only; - reads standard input.',
   },
   'private-file': { value: 'PATH', help: 'File with that part.' },
+  ...chatOptions,
   tokens: { value: 'N', help: 'Tokens of the answer.' },
   refresh: {
     choices: ['bootstrap', 'client'],
@@ -101,6 +108,19 @@ async function textOrFile(options: Options, name: 'public' | 'private'): Promise
 
 export const publicTextOf = async (options: Options, fallback = ''): Promise<string> =>
   (await textOrFile(options, 'public')) ?? fallback;
+
+/** What is asked, and how it is written for the model. */
+export async function promptTextsOf(
+  options: Options,
+  fallback: { readonly publicText?: string; readonly privateText?: string } = {},
+): Promise<PromptTexts & { readonly publicText: string }> {
+  return {
+    publicText: await publicTextOf(options, fallback.publicText),
+    privateText: await privateTextOf(options, fallback.privateText),
+    system: options.text('system'),
+    raw: options.flag('raw'),
+  };
+}
 
 /** The private text; `-` stands for standard input, which no process list or shell history shows. */
 export async function privateTextOf(options: Options, fallback?: string): Promise<string> {

@@ -1,4 +1,9 @@
-import { type PreparedQuestion, SanitizedSession, type SanitizedSummary } from '@sotto/client';
+import {
+  type PreparedQuestion,
+  type PromptTexts,
+  SanitizedSession,
+  type SanitizedSummary,
+} from '@sotto/client';
 import type { ModelFiles } from '@sotto/model';
 import type { Statement } from '@sotto/privacy';
 import type { Options, Output } from './command.js';
@@ -19,8 +24,7 @@ export interface SanitizedResult {
 export interface SanitizedAsk {
   readonly url: string;
   readonly files: ModelFiles;
-  readonly publicText: string;
-  readonly privateText: string;
+  readonly texts: PromptTexts;
   readonly maxTokens: number;
   /** Where ledger and memo are; the user's own folder when absent. */
   readonly ledgerFolder?: string;
@@ -44,11 +48,9 @@ export async function askSanitized(
   try {
     session = await SanitizedSession.connect(ask.url, { sanitizer, files: ask.files, signal });
     prepared = session.prepare({
-      publicText: ask.publicText,
-      privateText: ask.privateText,
+      ...ask.texts,
       maxTokens: ask.maxTokens,
       context: options.required('context'),
-      raw: options.flag('raw'),
     });
     statement = state.ledger.statement(state.user);
   } finally {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Options, Output } from './command.js';
 import { exitCodes } from './exit-codes.js';
-import { modelFilesOf, privateTextOf } from './options.js';
+import { modelFilesOf, promptTextsOf } from './options.js';
 import { askSanitized, sanitizedReport, sanitizedSummary } from './sanitized-answer.js';
 import { startServerProcess } from './server-process.js';
 
@@ -15,8 +15,7 @@ const DEFAULT_PRIVATE = 'a little girl named Lily. Her mom was very ill. Lily ca
  * and memo are thrown away afterwards: a demonstration spends nothing of the user's budget, and each run draws anew.
  */
 export async function sanitizedDemo(options: Options, output: Output): Promise<number> {
-  const privateText = await privateTextOf(options, DEFAULT_PRIVATE);
-  const publicText = options.text('public') ?? DEFAULT_PUBLIC;
+  const texts = await promptTextsOf(options, { publicText: DEFAULT_PUBLIC, privateText: DEFAULT_PRIVATE });
   const files = modelFilesOf(options);
   const folder = mkdtempSync(join(tmpdir(), 'sotto-demo-'));
   const server = await startServerProcess([
@@ -26,12 +25,11 @@ export async function sanitizedDemo(options: Options, output: Output): Promise<n
   ]);
   try {
     output.err(`Server at ${server.url}, process of its own.\n`);
-    output.err(`you write    ${publicText} [${privateText}]\n`);
+    output.err(`you write    ${texts.publicText} [${texts.privateText}]\n`);
     const result = await askSanitized(options, output, {
       url: server.url,
       files,
-      publicText,
-      privateText,
+      texts,
       maxTokens: options.integer('tokens', 1, 4096) ?? 48,
       ledgerFolder: options.text('ledger') ?? folder,
       onPrepared: ({ sent }) => output.err(`leaves       ${sent}\n`),

@@ -45,7 +45,6 @@ export const sanitizedOptions: OptionSpecs = {
     help: 'Words to replace; uncommon leaves common words of the table in clear.',
   },
   context: { value: 'NAME', default: '', help: 'Conversation: replies to equal words repeat within it.' },
-  raw: { help: 'Mode sanitized: continue the text, do not answer it by the chat template of the model.' },
   ...ledgerOption,
 };
 

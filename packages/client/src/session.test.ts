@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
+import { ChatTemplate, type Tokenizer } from '@sotto/model';
 import { describeModel, lineLogger, type RunningServer, serve } from '@sotto/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clearPrivateSide, startClearEngine } from '../../../tests/fixtures/clear-engine.js';
@@ -47,6 +48,15 @@ async function answer(session: Session, question: Question) {
   return tokens;
 }
 
+/** The tokenizer of a chat model. */
+const withTemplate = (tokenizer: Tokenizer, chatTemplate: ChatTemplate): Tokenizer =>
+  new Proxy(tokenizer, {
+    get: (target, key) => {
+      const value = key === 'chatTemplate' ? chatTemplate : Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
     () => 'no error',
@@ -80,6 +90,22 @@ describe('a session', () => {
     expect(bytes.up).toBeGreaterThan(2 * 8 * 64 * 8);
     await session.close();
     expect(await codeOf(session.status())).toBe('SESSION_UNKNOWN');
+  });
+
+  it('writes a conversation as the chat template of the model says', async () => {
+    const chatTemplate = new ChatTemplate(
+      '{% for m in messages %}{{ m.content }} said Tom.{% endfor %} The answer was',
+    );
+    const chat = { ...model, tokenizer: withTemplate(model.tokenizer, chatTemplate) };
+    const session = await connect({ model: chat });
+    const asked = { system: 'Be kind!', publicText: 'We saw', privateText: 'a big dog', maxTokens: 2 };
+    const [first] = await answer(session, { ...asked, compare: true });
+    expect(first!.clear!.error.maxAbs).toBe(0);
+    const { publicTokens, privateRows } = (await session.status()).serverSaw;
+    const count = (text: string) => model.tokenizer.encode(text, { bos: false }).length;
+    expect(publicTokens).toBe(1 + count('Be kind!') + count(' said Tom.') + count('We saw'));
+    expect(privateRows).toBe(count('a big dog') + count(' said Tom. The answer was') + 1);
+    await session.close();
   });
 
   it('gives the same answer with drafts, in fewer passes', async () => {

@@ -27,7 +27,7 @@ import { keySetIdOf, uploadKeySet } from './key-upload.js';
 import { createPrivateSide } from './llama-private-side.js';
 import { type LocalModel, loadLocalModel } from './local-model.js';
 import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
-import { tokenizePrompt } from './prompt.js';
+import { type PromptTexts, tokenizePrompt } from './prompt.js';
 
 export interface SessionOptions extends ConnectionOptions {
   /** The client's copy of the model; the embedded one when absent. */
@@ -49,11 +49,7 @@ export interface SessionOptions extends ConnectionOptions {
   readonly createPrivateSide?: CreatePrivateSide;
 }
 
-export interface Question {
-  /** Goes to the server in clear. */
-  readonly publicText?: string;
-  /** Leaves this process encrypted only. */
-  readonly privateText: string;
+export interface Question extends PromptTexts {
   /** Largest number of answer tokens. */
   readonly maxTokens: number;
   /** Tokens of the answer that are already known, e.g. from another session; they are as private as the rest. */
@@ -235,8 +231,8 @@ export class Session {
    * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOO_LONG`, `SESSION_BUSY`, the tokenizer's and the server's errors.
    */
   async *ask(question: Question): AsyncGenerator<AnswerToken, void, undefined> {
-    const { publicText = '', privateText, maxTokens, signal, after = [] } = question;
-    const prompt = tokenizePrompt(this.model.tokenizer, publicText, privateText);
+    const { maxTokens, signal, after = [] } = question;
+    const prompt = tokenizePrompt(this.model.tokenizer, question);
     const publicTokens = withPublicPrefix(this.#private.publicPrefix, prompt.publicTokens);
     const privateTokens = [...prompt.privateTokens, ...after];
     this.#requireRoom(publicTokens.length, privateTokens.length, maxTokens);

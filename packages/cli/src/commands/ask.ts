@@ -12,8 +12,7 @@ import {
   modelOptions,
   parameterOptions,
   parametersOf,
-  privateTextOf,
-  publicTextOf,
+  promptTextsOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
@@ -28,8 +27,7 @@ async function askInClear(options: Options, output: Output): Promise<number> {
   const result = await askSanitized(options, output, {
     url: options.required('server'),
     files: modelFilesOf(options),
-    publicText: await publicTextOf(options),
-    privateText: await privateTextOf(options),
+    texts: await promptTextsOf(options),
     maxTokens: options.integer('tokens', 1, 4096) ?? 32,
     onPrepared: ({ sent }) => output.err(`Leaves this machine: ${sent}\n`),
     onText: (text) => {
@@ -67,11 +65,11 @@ export const command: Command = {
     if (options.required('mode') === 'sanitized') return await askInClear(options, output);
     const machine = machineOf(options);
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
-    const privateText = await privateTextOf(options);
+    const texts = await promptTextsOf(options);
     const model = await loadLocalModel(modelFilesOf(options));
-    const publicText = await publicTextOf(options);
     // A prompt that cannot be asked is refused before keys are made for it.
-    tokenizePrompt(model.tokenizer, publicText, privateText);
+    const { publicTokens } = tokenizePrompt(model.tokenizer, texts);
+    output.err(`The server reads: ${JSON.stringify(model.tokenizer.decode(publicTokens))}\n`);
     const drafting = await draftingOf(options, model);
     const key = await clientKeyOf(options);
     const progress = new ProgressRenderer(output.err, output.interactive);
@@ -91,8 +89,7 @@ export const command: Command = {
       return session;
     };
     const question = {
-      publicText,
-      privateText,
+      ...texts,
       maxTokens,
       compare: options.flag('compare'),
       ...(drafting === undefined ? {} : { drafting }),

@@ -13,8 +13,7 @@ import {
   modelOptions,
   parameterOptions,
   parametersOf,
-  privateTextOf,
-  publicTextOf,
+  promptTextsOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
@@ -64,12 +63,11 @@ export const command: Command = {
     if (options.required('mode') === 'sanitized') return await sanitizedDemo(options, output);
     const machine = machineOf(options);
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;
-    const publicText = await publicTextOf(options, DEFAULT_PUBLIC);
-    const privateText = await privateTextOf(options, DEFAULT_PRIVATE);
+    const texts = await promptTextsOf(options, { publicText: DEFAULT_PUBLIC, privateText: DEFAULT_PRIVATE });
     const files = modelFilesOf(options);
     const model = await loadLocalModel(files);
     // A prompt that cannot be asked is refused before anything is started.
-    tokenizePrompt(model.tokenizer, publicText, privateText);
+    const { publicTokens } = tokenizePrompt(model.tokenizer, texts);
     const drafting = await draftingOf(options, model);
     const parameters = parametersOf(options);
     if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
@@ -103,18 +101,18 @@ export const command: Command = {
       try {
         progress.clear();
         const question = {
-          publicText,
-          privateText,
+          ...texts,
           maxTokens,
           compare: true,
           ...(drafting === undefined ? {} : { drafting }),
         };
-        output.err(`Public: "${publicText}"  Private: [${privateText}]\n`);
+        const read = model.tokenizer.decode(publicTokens);
+        output.err(`Public: ${JSON.stringify(read)}  Private: [${texts.privateText}]\n`);
         const answer = await printAnswer(session, question, output, progress);
         const report = demoReport(session, answer, machine.threads);
         if (!options.flag('json')) {
           output.out(
-            `\n${publicText} [${privateText}]${answer.text}\n\n${demoSummary(session, answer, report)}`,
+            `\n${texts.publicText} [${texts.privateText}]${answer.text}\n\n${demoSummary(session, answer, report)}`,
           );
         } else {
           output.err(`\n${demoSummary(session, answer, report)}`);

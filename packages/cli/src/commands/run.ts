@@ -3,7 +3,7 @@ import { loadLocalModel, TextAssembler } from '@sotto/client';
 import { accelerate, encodeChat, generate } from '@sotto/model';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
-import { modelFilesOf, modelOptions } from '../options.js';
+import { chatOptions, modelFilesOf, modelOptions } from '../options.js';
 
 const MAX_TEMPERATURE = 10;
 
@@ -26,8 +26,7 @@ export const command: Command = {
   options: {
     mode: { choices: ['plain'], value: 'NAME', default: 'plain', help: 'How to run it.' },
     prompt: { value: 'TEXT', help: 'What to say to the model.' },
-    system: { value: 'TEXT', help: 'System message of the conversation.' },
-    raw: { help: 'Continue the prompt as text instead of answering it by the chat template of the model.' },
+    ...chatOptions,
     temperature: { value: 'T', default: '0', help: 'Randomness of the choice; 0 takes the likeliest token.' },
     seed: { value: 'N', help: 'Seed of the choice.' },
     tokens: { value: 'N', help: 'Tokens of the answer.' },

@@ -14,13 +14,14 @@ import { exitCodes } from '../exit-codes.js';
 import { makeLocalScheme } from '../local-scheme.js';
 import {
   calibrationOptions,
+  chatOptions,
   machineOf,
   machineOptions,
   modelFilesOf,
   modelOptions,
   parameterOptions,
   parametersOf,
-  privateTextOf,
+  promptTextsOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
@@ -117,6 +118,7 @@ export const command: Command = {
     refresh: questionOptions.refresh!,
     public: { value: 'TEXT', help: 'Public part of the prompt.' },
     private: { value: 'TEXT', help: 'Private part of the prompt.' },
+    ...chatOptions,
     tokens: { value: 'N', help: 'Trace at most this many private tokens.' },
     svg: { value: 'FILE', help: 'Write a plot of the bits along the circuit.' },
     ...parameterOptions,
@@ -136,8 +138,7 @@ export const command: Command = {
     });
     const prompt = tokenizePrompt(
       tokenizer,
-      options.text('public') ?? DEFAULT_PUBLIC,
-      await privateTextOf(options, DEFAULT_PRIVATE),
+      await promptTextsOf(options, { publicText: DEFAULT_PUBLIC, privateText: DEFAULT_PRIVATE }),
     );
     const setup = await makeSetup(weights, {
       refresh: refreshOf(options),

@@ -16,6 +16,7 @@ import {
   PROTOCOL_VERSION,
 } from '@sotto/protocol';
 import { Connection, type ConnectionOptions } from '../connection.js';
+import { systemUnused } from '../prompt.js';
 import { tokenizerOfServer } from './server-tokenizer.js';
 
 export interface SanitizedSessionOptions extends ConnectionOptions {
@@ -27,7 +28,7 @@ export interface SanitizedSessionOptions extends ConnectionOptions {
 
 export interface SanitizedQuestion {
   /** Leaves this process as it is. */
-  readonly publicText?: string;
+  readonly publicText?: string | undefined;
   /** Leaves this process only after its words were replaced. */
   readonly privateText: string;
   /** Largest number of answer tokens. */
@@ -35,7 +36,9 @@ export interface SanitizedQuestion {
   /** Fixed replies repeat within a context, e.g. a conversation; default one for all. */
   readonly context?: string;
   /** Continue the text instead of answering it by the chat template of the model; so does a model without a template. */
-  readonly raw?: boolean;
+  readonly raw?: boolean | undefined;
+  /** System message of a conversation; leaves this process as it is. */
+  readonly system?: string | undefined;
 }
 
 /** A question that was sanitized and paid for, and has not left yet. */
@@ -128,7 +131,7 @@ export class SanitizedSession {
   /**
    * Sanitizes a question and pays for it; nothing is sent. What cannot be asked is refused before it is paid for.
    *
-   * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOKENS`, `PROMPT_TOO_LONG`, `BUDGET_SPENT`, and the other errors of sanitizer and
+   * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_SYSTEM_UNUSED`, `PROMPT_TOKENS`, `PROMPT_TOO_LONG`, `BUDGET_SPENT`, and the other errors of sanitizer and
    *   tokenizer
    */
   prepare(question: SanitizedQuestion): PreparedQuestion {
@@ -154,7 +157,7 @@ export class SanitizedSession {
       (sanitized) => {
         const parts = [publicText.trim(), sanitized].filter((part) => part !== '');
         sent = parts.join(' ');
-        tokens = this.#encode(sent, maxTokens, question.raw ?? false);
+        tokens = this.#encode(sent, question);
       },
     );
     return { sent, tokens, maxTokens, receipt, times, substitutions };
@@ -239,15 +242,19 @@ export class SanitizedSession {
     });
   }
 
-  #encode(text: string, maxTokens: number, raw: boolean): readonly number[] {
+  #encode(text: string, { maxTokens, raw = false, system }: SanitizedQuestion): readonly number[] {
     const { positions } = this.server.textWindow!;
     // No token is longer: a text that cannot fit is not cut into tokens at all.
     const smallest = Math.ceil(text.length / LONGEST_TOKEN_UNITS);
     if (smallest <= positions) {
       const asText = raw || this.#tokenizer.chatTemplate === null;
+      if (asText && system !== undefined) throw systemUnused();
       const tokens = asText
         ? this.#tokenizer.encode(text, { bos: true })
-        : encodeChat(this.#tokenizer, [{ role: 'user', content: text }]);
+        : encodeChat(this.#tokenizer, [
+            ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
+            { role: 'user', content: text },
+          ]);
       if (tokens.length + maxTokens - 1 <= positions) return tokens;
     }
     throw new SottoError('Prompt and answer are longer than the window.', {
