@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
-import type { PromptTexts } from '@sotto/client';
 import type { ParameterChoice, RefreshMode } from '@sotto/protocol';
 import type { OptionSpecs, Options } from './command.js';
 
@@ -108,19 +107,6 @@ async function textOrFile(options: Options, name: 'public' | 'private'): Promise
 
 export const publicTextOf = async (options: Options, fallback = ''): Promise<string> =>
   (await textOrFile(options, 'public')) ?? fallback;
-
-/** What is asked, and how it is written for the model. */
-export async function promptTextsOf(
-  options: Options,
-  fallback: { readonly publicText?: string; readonly privateText?: string } = {},
-): Promise<PromptTexts & { readonly publicText: string }> {
-  return {
-    publicText: await publicTextOf(options, fallback.publicText),
-    privateText: await privateTextOf(options, fallback.privateText),
-    system: options.text('system'),
-    raw: options.flag('raw'),
-  };
-}
 
 /** The private text; `-` stands for standard input, which no process list or shell history shows. */
 export async function privateTextOf(options: Options, fallback?: string): Promise<string> {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Options, Output } from './command.js';
 import { exitCodes } from './exit-codes.js';
-import { modelFilesOf, promptTextsOf } from './options.js';
+import { modelFilesOf } from './options.js';
+import { promptTextsOf } from './prompt-options.js';
 import { askSanitized, sanitizedReport, sanitizedSummary } from './sanitized-answer.js';
 import { startServerProcess } from './server-process.js';
 

@@ -83,19 +83,6 @@ export interface LayerPolynomials {
   readonly errors: PolynomialErrors;
 }
 
-/** The constants of a layer of a plain Llama, at one level. */
-export type StockPolynomials = SoftmaxPolynomials &
-  Pick<LayerPolynomials, 'attentionNorm' | 'feedForwardNorm' | 'gateScale' | 'upScale'> & {
-    readonly silu: readonly number[];
-    readonly errors: Readonly<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu', number>>;
-  };
-
-export function stockOf(p: LayerPolynomials): StockPolynomials {
-  const { norm, exp, inverse, lastInverse, silu } = p.errors as StockPolynomials['errors'];
-  if (p.silu === null) throw new TypeError('The layer has a bilinear gate.');
-  return { ...p, ...softmaxOf(p), silu: p.silu, errors: { norm, exp, inverse, lastInverse, silu } };
-}
-
 /** The constants of a layer that has softmax attention. */
 export function softmaxOf(p: LayerPolynomials): SoftmaxPolynomials {
   if (p.softmax === null) throw new TypeError('The layer has kernel attention.');

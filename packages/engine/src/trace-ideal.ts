@@ -1,110 +1,21 @@
 import type { SlotVector } from '@sotto/he/scheme';
-import { headDimOf, kvDimOf, type LlamaModel, meanSquare, rmsNorm, ropeAngle, silu } from '@sotto/model';
-import type { LayerCalibration } from './calibration.js';
+import { headDimOf, meanSquare, rmsNorm, silu } from '@sotto/model';
+import { type LayerCalibration, softmaxLayer } from './calibration.js';
 import { attentionSlot, innerOf, type Layout, privatePlace } from './layout.js';
-import type { Degrees, NormPolynomial, StockPolynomials } from './polynomials.js';
-import { type PublicContext, publicSlot } from './public-context.js';
-
-/** What a step of a layer should give, computed in float64 from the decrypted values that went into it. */
-export interface Ideal {
-  /** Slots that are compared; those of the rows in use. */
-  readonly slots: Int32Array;
-  readonly re: Float64Array;
-  /** Null where only real parts are compared. */
-  readonly im: Float64Array | null;
-  /** Error that the step's polynomials may have at each slot. */
-  readonly allowed: Float64Array;
-  /** How far the argument of the step's polynomials goes, 1 being the end of the window; 0 without a polynomial. */
-  readonly window: number;
-  /** Beyond this argument the polynomial grows out of hand. */
-  readonly windowLimit: number;
-}
-
-/** The place of a block in its conversation. */
-export interface IdealPlace {
-  readonly start: number;
-  readonly rows: number;
-  /** Number of the first row's key. */
-  readonly firstColumn: number;
-  readonly context: PublicContext;
-}
-
-/** Keys (after RoPE) and values of the private rows of one layer so far. */
-export interface IdealRows {
-  readonly keys: Float64Array[];
-  readonly values: Float64Array[];
-}
-
-export interface IdealScope {
-  readonly model: LlamaModel;
-  readonly layout: Layout;
-  readonly index: number;
-  readonly calibration: LayerCalibration;
-  readonly polynomials: StockPolynomials;
-  readonly degrees: Degrees;
-  readonly place: IdealPlace;
-  /** The layer's rows; {@link idealScore} appends to them. */
-  readonly past: IdealRows;
-  readonly nextStreamScale: number;
-}
-
-/** A polynomial of this degree has at most 1.6 times its size so far beyond its window. */
-const limitOf = (coefficients: readonly number[]): number => 1 + 0.5 / (coefficients.length - 1) ** 2;
-
-class Builder {
-  readonly #slots: number[] = [];
-  readonly #re: number[] = [];
-  readonly #im: number[] = [];
-  readonly #allowed: number[] = [];
-  window = 0;
-
-  add(slot: number, re: number, allowed = 0, im = 0): void {
-    this.#slots.push(slot);
-    this.#re.push(re);
-    this.#im.push(im);
-    this.#allowed.push(allowed);
-  }
-
-  /** An argument of a polynomial; `oneSided` where only its upper end is dangerous. */
-  reach(argument: number, oneSided = false): void {
-    const distance = oneSided ? argument : Math.abs(argument);
-    this.window = Math.max(this.window, Number.isNaN(distance) ? Number.POSITIVE_INFINITY : distance);
-  }
-
-  finish(complex = false, windowLimit = 1): Ideal {
-    return {
-      slots: Int32Array.from(this.#slots),
-      re: Float64Array.from(this.#re),
-      im: complex ? Float64Array.from(this.#im) : null,
-      allowed: Float64Array.from(this.#allowed),
-      window: this.window,
-      windowLimit,
-    };
-  }
-}
-
-const at = (values: Float64Array, slot: number): number => values[slot & (values.length - 1)]!;
-
-function product(w: Float32Array, x: Float64Array, outputs: number): Float64Array {
-  const out = new Float64Array(outputs);
-  for (let i = 0; i < outputs; i++) {
-    let sum = 0;
-    for (let j = 0; j < x.length; j++) sum += w[i * x.length + j]! * x[j]!;
-    out[i] = sum;
-  }
-  return out;
-}
-
-function rotated(x: Float64Array, position: number, headDim: number, base: number): Float64Array {
-  const out = new Float64Array(x.length);
-  for (let i = 0; i < x.length; i += 2) {
-    const angle = ropeAngle(position, (i % headDim) / 2, headDim, base);
-    const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-    out[i] = x[i]! * cos - x[i + 1]! * sin;
-    out[i + 1] = x[i]! * sin + x[i + 1]! * cos;
-  }
-  return out;
-}
+import { softmaxOf } from './polynomials.js';
+import { publicSlot } from './public-context.js';
+import {
+  addStream,
+  at,
+  attentionRows,
+  Builder,
+  errorOf,
+  type Ideal,
+  type IdealScope,
+  limitOf,
+  normArgument,
+  product,
+} from './trace-slots.js';
 
 /** Slot of the score of encrypted key n. */
 function privateSlot(l: Layout, n: number, head: number, row: number): number {
@@ -112,65 +23,17 @@ function privateSlot(l: Layout, n: number, head: number, row: number): number {
   return attentionSlot(l, group, column, head, row);
 }
 
-/** Rows of the residual stream from slots. */
-export function streamRows(s: IdealScope, values: SlotVector, streamScale: number): Float64Array[] {
-  const { layout, model, place } = s;
-  return Array.from({ length: place.rows }, (_, row) =>
-    Float64Array.from(
-      { length: model.config.dim },
-      (_, f) => at(values.re, f * layout.blockRows + row) / streamScale,
-    ),
-  );
-}
-
-/** Slots of rows of the residual stream, in every repetition. */
-function addStream(
-  b: Builder,
-  s: IdealScope,
-  rows: readonly Float64Array[],
-  allowed: readonly Float64Array[] | null,
-  streamScale: number,
-): void {
-  const { layout, model } = s;
-  for (let feature = 0; feature < layout.features; feature++) {
-    const f = feature % layout.width;
-    rows.forEach((row, r) => {
-      const inside = f < model.config.dim;
-      const slot = feature * layout.blockRows + r;
-      const error = inside && allowed ? allowed[r]![f]! * streamScale : 0;
-      b.add(slot, inside ? row[f]! * streamScale : 0, error);
-    });
-  }
-}
-
-/** The residual stream of the clear model, as a step should show it. */
-export function idealStream(s: IdealScope, rows: readonly Float64Array[], streamScale: number): Ideal {
-  const b = new Builder();
-  addStream(b, s, rows, null, streamScale);
-  return b.finish();
-}
-
-function normArgument(norm: NormPolynomial, x: Float64Array): number {
-  return meanSquare(x) * x.length * norm.streamScale ** 2 + norm.offset;
-}
-
 /** Scaled scores from the residual stream; appends the rows' keys and values to the layer's. */
 export function idealScore(s: IdealScope, xs: readonly Float64Array[]): Ideal {
-  const { model, layout: l, place, calibration: c, polynomials: p, index, past } = s;
+  const { model, layout: l, place, index, past } = s;
+  const c = softmaxLayer(s.calibration);
+  const p = softmaxOf(s.polynomials);
   const { config } = model;
-  const w = model.layers[index]!;
   const headDim = headDimOf(config);
   const group = config.headCount / config.kvHeadCount;
   const b = new Builder();
-  const normalised = xs.map((x) => rmsNorm(x, w.attentionNorm, config.normEps));
-  const queries = normalised.map((x, r) => {
-    b.reach(normArgument(p.attentionNorm, xs[r]!));
-    const position = place.start + r;
-    past.keys.push(rotated(product(w.wk, x, kvDimOf(config)), position, headDim, config.ropeBase));
-    past.values.push(product(w.wv, x, kvDimOf(config)));
-    return rotated(product(w.wq, x, config.dim), position, headDim, config.ropeBase);
-  });
-  const error = p.errors.norm;
+  const { normalised, queries } = attentionRows(s, xs, b);
+  const error = errorOf(s, 'norm');
   queries.forEach((query, row) => {
     for (let head = 0; head < l.heads; head++) {
       const visible = new Map<number, readonly [key: Float64Array, error: number]>();
@@ -202,7 +65,7 @@ export function idealScore(s: IdealScope, xs: readonly Float64Array[]): Ideal {
       }
     }
   });
-  return b.finish(false, limitOf(p.attentionNorm.coefficients));
+  return b.finish(false, limitOf(s.polynomials.attentionNorm.coefficients));
 }
 
 /** Calls back with every (slot, head, row) of the attention layout that counts for a row in use. */
@@ -217,16 +80,16 @@ const sumScaleOf = (c: LayerCalibration): number => 2 / (Math.exp(c.logSum[1]) -
 const VISIBLE_NATS = 14;
 
 export function idealRoot(s: IdealScope, score: SlotVector): Ideal {
-  const { polynomials: p, degrees, calibration } = s;
-  const root = 2 ** degrees.squarings;
+  const p = softmaxOf(s.polynomials);
+  const root = 2 ** s.degrees.squarings;
   const f = (v: number): number =>
-    Math.exp((p.scoreMiddle + p.scoreHalf * v + Math.log(sumScaleOf(calibration))) / root);
+    Math.exp((p.scoreMiddle + p.scoreHalf * v + Math.log(sumScaleOf(softmaxLayer(s.calibration)))) / root);
   const knee = f(1 - VISIBLE_NATS / p.scoreHalf);
   const b = new Builder();
   eachScore(s, (slot) => {
     const v = at(score.re, slot);
     b.reach(v);
-    b.add(slot, f(v), (p.errors.exp / root) * Math.max(f(v), knee));
+    b.add(slot, f(v), (errorOf(s, 'exp') / root) * Math.max(f(v), knee));
   });
   return b.finish(false, limitOf(p.exp));
 }
@@ -252,10 +115,12 @@ function keySums(s: IdealScope, values: SlotVector): Map<number, number> {
 
 /** The exponentials over their sum; the first inverse is rough by design, so a large error is allowed. */
 export function idealNormalised(s: IdealScope, exponential: SlotVector): Ideal {
-  const { polynomials: p, layout: l, calibration } = s;
+  const { layout: l } = s;
+  const p = softmaxOf(s.polynomials);
+  const error = errorOf(s, 'inverse');
   const sums = keySums(s, exponential);
-  const squareLow = Math.exp(calibration.logSquareSum[0]) * (1 - p.errors.inverse) ** 2;
-  const squareHigh = (1 + p.errors.inverse) ** 2;
+  const squareLow = Math.exp(softmaxLayer(s.calibration).logSquareSum[0]) * (1 - error) ** 2;
+  const squareHigh = (1 + error) ** 2;
   // The squares are to add up to 1/2 of their window.
   const factor = Math.sqrt(1 / (squareHigh - squareLow));
   const b = new Builder();
@@ -265,7 +130,7 @@ export function idealNormalised(s: IdealScope, exponential: SlotVector): Ideal {
     const sum = sums.get(slot % (l.heads * l.blockRows))!;
     b.reach(sum + p.sumOffset, true);
     const value = (factor * at(exponential.re, slot)) / sum;
-    b.add(slot, value, Math.abs(value) * p.errors.inverse);
+    b.add(slot, value, Math.abs(value) * error);
   });
   return b.finish(false, limitOf(p.inverse));
 }
@@ -278,7 +143,8 @@ export function idealWeights(s: IdealScope, normalised: SlotVector): Ideal {
 
 /** The residual stream after attention, from the weights (not yet divided by their sum) and the stream before. */
 export function idealMiddle(s: IdealScope, weights: SlotVector, xs: readonly Float64Array[]): Ideal {
-  const { model, layout: l, place, polynomials: p, index, past } = s;
+  const { model, layout: l, place, index, past } = s;
+  const p = softmaxOf(s.polynomials);
   const { config } = model;
   const headDim = headDimOf(config);
   const group = config.headCount / config.kvHeadCount;
@@ -302,13 +168,13 @@ export function idealMiddle(s: IdealScope, weights: SlotVector, xs: readonly Flo
     }
     const w = model.layers[index]!.wo;
     const delta = product(w, heads, config.dim);
-    const error = p.errors.lastInverse + p.errors.norm;
+    const error = errorOf(s, 'lastInverse') + errorOf(s, 'norm');
     // The heads' errors are alike in size and independent in sign: their norm stands for each feature.
     const norm = Math.sqrt(meanSquare(delta));
     allowed.push(delta.map((value) => error * Math.max(Math.abs(value), norm)));
     return delta.map((value, i) => value + x[i]!);
   });
-  addStream(b, s, rows, allowed, p.feedForwardNorm.streamScale);
+  addStream(b, s, rows, allowed, s.polynomials.feedForwardNorm.streamScale);
   return b.finish(false, limitOf(p.lastInverse));
 }
 
@@ -327,7 +193,7 @@ export function idealGate(s: IdealScope, xs: readonly Float64Array[]): Ideal {
       const inner = innerOf(l, feature);
       const gate = (gates[inner] ?? 0) / (2 * p.gateScale);
       const up = (ups[inner] ?? 0) / (2 * p.upScale);
-      b.add(feature * l.blockRows + row, gate, p.errors.norm * Math.hypot(gate, up), up);
+      b.add(feature * l.blockRows + row, gate, errorOf(s, 'norm') * Math.hypot(gate, up), up);
     }
   });
   return b.finish(true, limitOf(p.feedForwardNorm.coefficients));
@@ -342,9 +208,9 @@ export function idealSilu(s: IdealScope, gate: SlotVector): Ideal {
   eachScore(s, (slot) => {
     const v = 2 * at(gate.re, slot);
     b.reach(v);
-    b.add(slot, silu(v * p.gateScale) / p.gateScale, (p.errors.silu / p.gateScale) * outerSilu(v));
+    b.add(slot, silu(v * p.gateScale) / p.gateScale, (errorOf(s, 'silu') / p.gateScale) * outerSilu(v));
   });
-  return b.finish(false, limitOf(p.silu));
+  return b.finish(false, limitOf(p.silu!));
 }
 
 /** The residual stream after the layer, from SiLU, up and the stream before the feed-forward half. */

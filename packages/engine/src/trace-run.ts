@@ -63,7 +63,11 @@ export async function tracePass<C extends object>(
   scheme: TracedScheme<C>,
 ): Promise<TracedPass> {
   const { model, calibration, plan, publicTokens, privateTokens } = task;
-  if (publicPages(plan.layout, publicTokens.length) > 1) {
+  // Kernel sums of all pages are added up before anything is seen of them.
+  const pages = plan.polynomials.some(({ softmax }) => softmax !== null)
+    ? publicPages(plan.layout, publicTokens.length)
+    : 1;
+  if (pages > 1) {
     throw new SottoError('The public part is too long to be traced.', {
       code: 'TRACE_PUBLIC_TOO_LONG',
       facts: { publicTokens: publicTokens.length, largest: plan.layout.publicCapacity },

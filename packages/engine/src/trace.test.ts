@@ -1,23 +1,16 @@
-import { CkksEvaluator } from '@sotto/he/ckks';
-import type { CleartextCiphertext } from '@sotto/he/cleartext';
-import { selectBackend } from '@sotto/he/ring';
-import {
-  type Ciphertext,
-  createParameters,
-  EvaluationKey,
-  EvaluationKeySet,
-  expandCiphertext,
-  insecureClient,
-  RingContext,
-} from '@sotto/he/rlwe';
-import type { Evaluator, SlotVector } from '@sotto/he/scheme';
-import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '@sotto/he/secret';
+import { createParameters, insecureClient } from '@sotto/he/rlwe';
+import type { SlotVector } from '@sotto/he/scheme';
 import { describe, expect, test } from 'vitest';
+import {
+  brokenScheme,
+  changedEncoding,
+  doubledMap,
+  EncryptedTraceRing,
+} from '../../../tests/fixtures/traced-schemes.js';
 import {
   type Calibration,
   cleartextTraceScheme,
   makePlan,
-  type TracedScheme,
   type TraceReport,
   type TraceTask,
   tinyTestModel,
@@ -44,27 +37,8 @@ const task: TraceTask = {
 
 const firstOf = ({ first }: TraceReport) => first && `layer ${first.layer} ${first.name}, ${first.fault}`;
 
-type Wrapped = Partial<Evaluator<CleartextCiphertext>>;
-
-/** The noisy cleartext scheme with some of its operations replaced: a defect of the circuit. */
-function broken(replace: (ev: Evaluator<CleartextCiphertext>) => Wrapped): TracedScheme<CleartextCiphertext> {
-  const scheme = cleartextTraceScheme(parameters, { seed: 5 });
-  const replaced = replace(scheme.evaluator) as Record<string | symbol, unknown>;
-  const evaluator = new Proxy(scheme.evaluator, {
-    get(target, name) {
-      const value = replaced[name] ?? Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-  return { ...scheme, evaluator };
-}
-
-/** Replaces the values of plaintext factors. */
-const encoding = (change: (values: SlotVector) => SlotVector) =>
-  broken((ev) => {
-    const encode = ev.encode.bind(ev);
-    return { encode: (values, level) => encode(change(values), level) };
-  });
+const broken = (replace: Parameters<typeof brokenScheme>[1]) => brokenScheme(parameters, replace);
+const encoding = (change: Parameters<typeof changedEncoding>[1]) => changedEncoding(parameters, change);
 
 /** A calibration with another value in one layer. */
 const changed = (layer: number, change: Partial<Calibration['layers'][number]>): Calibration => ({
@@ -165,16 +139,7 @@ describe('a defect is named by the step that makes it', () => {
   // The linear maps of a layer in order: input, two spreads, public scores and values, output, feed-forward in and out.
   const steps = ['score', 'score', 'score', 'score', 'middle', 'middle', 'gate', 'end'];
   test.each([...steps.entries()])('linear map %i of the second layer doubled: %s', async (number, step) => {
-    let transforms = 0;
-    const scheme = broken((ev) => {
-      const transform = ev.transformNew.bind(ev);
-      return {
-        transformNew: (a, map) => {
-          const out = transform(a, map);
-          return transforms++ === 8 + number ? ev.addNew(out, out) : out;
-        },
-      };
-    });
+    const scheme = doubledMap(parameters, 8 + number);
     const short = { ...task, privateTokens: [4, 9] };
     expect(firstOf(await traceReport(short, scheme, parameters))).toBe(`layer 1 ${step}, precision`);
   });
@@ -191,56 +156,11 @@ describe('a defect is named by the step that makes it', () => {
 });
 
 describe('on the encrypted toy ring', () => {
-  const context = new RingContext(
-    parameters,
-    selectBackend({ name: 'wasm' }).createRing({ logN: parameters.logN, primes: parameters.primes }),
-  );
-  const secret = SecretKey.generate(parameters);
-  const encryptor = new Encryptor(context, secret);
-  const decryptor = new Decryptor(context, secret);
-  const generator = new KeyGenerator(context, secret);
-  const { rotations, conjugationLevel, relinearisationLevel } = plan.keys;
-  const rotationLevel = Math.max(...rotations.map(({ level }) => level));
-
-  /** @param flipped rotation whose key is that of the opposite one. */
-  function scheme(flipped?: number): TracedScheme<Ciphertext> {
-    const keys = new EvaluationKeySet(context, [
-      EvaluationKey.expand(context, generator.relinearisation(relinearisationLevel)),
-      EvaluationKey.expand(context, generator.conjugation(conjugationLevel)),
-      ...rotations.map(({ rotation }) => {
-        const right = generator.rotation(rotation, rotationLevel);
-        if (rotation !== flipped) return EvaluationKey.expand(context, right);
-        return EvaluationKey.expand(context, {
-          ...generator.rotation(parameters.maxSlots - rotation, rotationLevel),
-          id: right.id,
-        });
-      }),
-    ]);
-    const evaluator = new CkksEvaluator(context, keys);
-    const { encoder } = evaluator;
-    const write = (values: SlotVector, level: number) =>
-      expandCiphertext(
-        context,
-        encryptor.encryptSeeded(encoder.embed(values, evaluator.scaleAt(level)), level),
-      );
-    const read = (value: Ciphertext) => encoder.project(decryptor.decrypt(value), value.scale);
-    const refresher = {
-      outputLevel: parameters.freshLevel,
-      inputLevel: parameters.bottomLevel,
-      range: 1,
-      count: 0,
-      refresh: async (a: Ciphertext) => {
-        // Garbage would not fit a plaintext.
-        const clamp = (values: Float64Array) => values.map((v) => Math.max(-16, Math.min(16, v)));
-        const { re, im } = read(a);
-        return write({ re: clamp(re), im: clamp(im) }, parameters.freshLevel);
-      },
-    };
-    return { evaluator, refresher, write, read };
-  }
+  const ring = new EncryptedTraceRing(parameters, plan);
+  const { rotations } = plan.keys;
 
   test('every step is as forecast, and the pass like the cleartext one', async () => {
-    const report = await traceReport(task, scheme(), parameters);
+    const report = await traceReport(task, ring.scheme(), parameters);
     expect(firstOf(report)).toBeNull();
     for (const { bits, forecastBits } of report.lines) expect(bits).toBeGreaterThan(forecastBits - 1);
   }, 30_000);
@@ -249,7 +169,7 @@ describe('on the encrypted toy ring', () => {
     const flipped = pairStride(plan.layout);
     expect(rotations.map(({ rotation }) => rotation)).toContain(flipped);
     const short = { ...task, privateTokens: task.privateTokens.slice(0, 2) };
-    const report = await traceReport(short, scheme(flipped), parameters);
+    const report = await traceReport(short, ring.scheme(flipped), parameters);
     expect(firstOf(report)).toBe('layer 0 score, precision');
   }, 30_000);
 });

@@ -1,15 +1,9 @@
-import { SottoError } from '@sotto/base';
 import type { SlotVector } from '@sotto/he/scheme';
-import { forwardRows, isPlainLlama, type KvCache, type LlamaModel } from '@sotto/model';
-import { type Calibration, softmaxLayer } from './calibration.js';
+import { forwardRows, type KvCache, type LlamaModel } from '@sotto/model';
+import type { Calibration } from './calibration.js';
 import type { Conversation, TransformerOptions } from './execute.js';
 import type { Plan } from './plan.js';
-import { stockOf } from './polynomials.js';
 import {
-  type Ideal,
-  type IdealPlace,
-  type IdealRows,
-  type IdealScope,
   idealEnd,
   idealExponential,
   idealGate,
@@ -18,10 +12,17 @@ import {
   idealRoot,
   idealScore,
   idealSilu,
-  idealStream,
   idealWeights,
-  streamRows,
 } from './trace-ideal.js';
+import { idealBilinear, idealFromHeads, idealHeads } from './trace-kernel.js';
+import {
+  type Ideal,
+  type IdealPlace,
+  type IdealRows,
+  type IdealScope,
+  idealStream,
+  streamRows,
+} from './trace-slots.js';
 
 /** One step of a traced pass beside what it should have given. */
 export interface TracedStep {
@@ -82,14 +83,7 @@ export class PrecisionTrace<C> {
   #x: Float64Array[] = [];
   #middle: Float64Array[] = [];
 
-  /** @throws SottoError `TRACE_KIND_UNSUPPORTED` for a model that is no plain Llama. */
   constructor(options: TraceOptions<C>) {
-    if (!isPlainLlama(options.model.config)) {
-      throw new SottoError('The trace knows the steps of plain Llama models only.', {
-        code: 'TRACE_KIND_UNSUPPORTED',
-        fix: 'Trace stories260K; measureAgreement compares models of other kinds with the clear one.',
-      });
-    }
     this.#options = options;
     this.#past = Array.from({ length: options.model.config.layerCount }, () => ({ keys: [], values: [] }));
   }
@@ -127,12 +121,12 @@ export class PrecisionTrace<C> {
   }) => {
     const { model, plan, calibration, read } = this.#options;
     const { polynomials: all, layout, degrees, client } = plan;
-    const polynomials = stockOf(all[layer]!);
+    const polynomials = all[layer]!;
     const scope: IdealScope = {
       model,
       layout,
       index: layer,
-      calibration: softmaxLayer(calibration.layers[layer]!),
+      calibration: calibration.layers[layer]!,
       polynomials,
       degrees: degrees[layer]!,
       place: this.#place!,
@@ -196,14 +190,19 @@ export class PrecisionTrace<C> {
         return idealNormalised(s, of('exponential'));
       case 'weights':
         return idealWeights(s, of('normalised'));
+      case 'heads':
+        return idealHeads(s, this.#x);
       case 'middle':
-        return idealMiddle(s, of('weights'), this.#x);
+        return s.polynomials.kernel === null
+          ? idealMiddle(s, of('weights'), this.#x)
+          : idealFromHeads(s, of('heads'), this.#x);
       case 'gate':
         return idealGate(s, this.#middle);
       case 'silu':
         this.#states.delete('up');
         return idealSilu(s, of('gate'));
       default: {
+        if (s.polynomials.silu === null) return idealBilinear(s, this.#middle);
         const up = this.#states.get('up')?.re ?? of('gate').im!.map((v) => 2 * v);
         return idealEnd(s, of('silu'), up, this.#middle);
       }

@@ -27,7 +27,7 @@ export { type GgufFile, type GgufValue, openGguf } from './gguf.js';
 export { assembleGguf, readGgufConfig } from './gguf-llama.js';
 export { readGgufTokenizer } from './gguf-tokenizer.js';
 export { assembleHuggingFace, readHuggingFaceConfig, toHuggingFace } from './huggingface.js';
-export { kernelBase, keyCountFactor } from './kernel-attention.js';
+export { kernelBase, kernelSums, keyCountFactor } from './kernel-attention.js';
 export { JsonTokenizer, readTokenizerJson } from './library-tokenizer.js';
 export {
   argmax,

@@ -12,11 +12,11 @@ import {
   modelOptions,
   parameterOptions,
   parametersOf,
-  promptTextsOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
 import { ProgressRenderer } from '../progress-renderer.js';
+import { promptTextsOf } from '../prompt-options.js';
 import { askReport } from '../report.js';
 import { askWithRetry, retryOf, retryOption } from '../retry.js';
 import { askSanitized, sanitizedReport, sanitizedSummary } from '../sanitized-answer.js';

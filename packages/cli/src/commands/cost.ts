@@ -7,6 +7,7 @@ import { availableMemoryBytes, forecastServer } from '@sotto/server';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
+  calibrationOptions,
   machineOf,
   machineOptions,
   modelFilesOf,
@@ -57,7 +58,11 @@ function requireWindow(
 
 /** Everything that one session will cost. */
 async function costOf(model: LlamaModel, request: Request, options: Options) {
-  const setup = await makeSetup(model, { refresh: request.refresh, parameters: parametersOf(options) });
+  const setup = await makeSetup(model, {
+    refresh: request.refresh,
+    parameters: parametersOf(options),
+    calibrationPath: options.text('calibration'),
+  });
   const { parameters, plan, keys } = setup;
   const { blockRows, publicCapacity, privateCapacity } = plan.client;
   requireWindow(request, {
@@ -189,6 +194,7 @@ export const command: Command = {
     fresh: { help: 'Measure the kernels again.' },
     ...parameterOptions,
     ...modelOptions,
+    ...calibrationOptions,
     ...machineOptions,
   },
   async run(options, output) {

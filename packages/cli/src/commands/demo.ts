@@ -13,11 +13,11 @@ import {
   modelOptions,
   parameterOptions,
   parametersOf,
-  promptTextsOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
 import { ProgressRenderer } from '../progress-renderer.js';
+import { promptTextsOf } from '../prompt-options.js';
 import { demoReport, demoSummary } from '../report.js';
 import { sanitizedDemo } from '../sanitized-demo.js';
 import { modeOption, sanitizedOptions } from '../sanitizer-options.js';

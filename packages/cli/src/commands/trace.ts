@@ -21,16 +21,14 @@ import {
   modelOptions,
   parameterOptions,
   parametersOf,
-  promptTextsOf,
   questionOptions,
   refreshOf,
 } from '../options.js';
+import { promptTextsOf } from '../prompt-options.js';
 import { plotTrace } from '../trace-plot.js';
 
 const DEFAULT_PUBLIC = 'Once upon a time, there was';
 const DEFAULT_PRIVATE = 'a small dragon who could not fly';
-
-const TRACED_MODEL = 'stories260K';
 
 const SEED = 5;
 
@@ -123,19 +121,12 @@ export const command: Command = {
     svg: { value: 'FILE', help: 'Write a plot of the bits along the circuit.' },
     ...parameterOptions,
     ...modelOptions,
-    model: {
-      value: 'PATH',
-      help: `A plain Llama: see \`sotto ask\`; ${TRACED_MODEL} when absent. The steps of other kinds are not known here.`,
-    },
     ...calibrationOptions,
     ...machineOptions,
   },
   async run(options, output) {
     const plot = await openPlot(options.text('svg'));
-    const { weights, tokenizer, name } = await loadLocalModel({
-      ...modelFilesOf(options),
-      model: options.text('model') ?? TRACED_MODEL,
-    });
+    const { weights, tokenizer, name } = await loadLocalModel(modelFilesOf(options));
     const prompt = tokenizePrompt(
       tokenizer,
       await promptTextsOf(options, { publicText: DEFAULT_PUBLIC, privateText: DEFAULT_PRIVATE }),
