@@ -138,11 +138,18 @@ describe('sotto ledger', () => {
 
 describe('sotto audit', () => {
   it('attacks a table and shows what published methods keep', async () => {
-    const { code, out } = await sotto('audit', '--table', 'neutral', '--draws', '50000', '--json');
+    const few = ['--texts', '2', '--words', '12', '--model', 'stories260K'];
+    const { code, out } = await sotto('audit', '--table', 'neutral', '--draws', '50000', ...few, '--json');
     expect(code).toBe(0);
     const report = JSON.parse(out);
     expect(report).toMatchObject({ table: 'neutral-1', holds: true, certificate: { holds: true } });
     expect(report.drawn.epsilonAtLeast).toBeLessThanOrEqual(report.certificate.epsilon);
+    const { context } = report;
+    expect(context).toMatchObject({ texts: 2, words: 24, learntFrom: 48, servedModel: 'stories260K' });
+    // Together, words of a text say more than each by itself; vectors instead of tokens hide nothing.
+    expect(context.model.reconstruction.rate).toBeGreaterThan(context.kept.rate);
+    expect(context.embeddingWire.rate).toBe(1);
+    expect(report.inversion.guesses).toEqual([1, 5, 10]);
     expect(report.rivals.length).toBe(16);
     expect(report.rivals.filter(({ found }: { found: number | null }) => found === null).length).toBe(8);
   });

@@ -1,12 +1,21 @@
+export { type AttackText, sanitizeForAttack, wordIds } from './attacks/attack-texts.js';
 export { type Audit, audit } from './attacks/audit.js';
+export {
+  type AttackModel,
+  auditContext,
+  type ContextAudit,
+  type ContextOptions,
+} from './attacks/context.js';
 export { BigramModel, type HmmGuess, hmmGuess } from './attacks/hmm.js';
 export {
   type AttributeLeak,
   attributeLeak,
   bayesSuccess,
+  blockInversionSuccess,
   inversionSuccess,
   keepRate,
   replaySuccess,
+  tableAttributeLeak,
   tableBayesSuccess,
   wireSuccess,
 } from './attacks/inference.js';

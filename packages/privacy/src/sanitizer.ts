@@ -74,7 +74,7 @@ export interface Sanitized {
 const ENDS_IN_WORD = /[\p{L}\p{M}\p{N}_]$/u;
 
 /** Letters of a word that stay visible under the block notion. */
-function likeInput(word: string, input: string): string {
+export function likeInput(word: string, input: string): string {
   if (input.length > 1 && input === input.toUpperCase() && input !== input.toLowerCase())
     return word.toUpperCase();
   const first = input[0]!;
@@ -342,7 +342,7 @@ export class Sanitizer {
 }
 
 /** The spelling that a vocabulary holds. */
-function fold(word: string): string {
+export function fold(word: string): string {
   const lower = word.toLowerCase();
   return lower.includes('\u2019') ? lower.replaceAll('\u2019', "'") : lower;
 }

@@ -3,6 +3,7 @@ import {
   auditTable,
   blocksWithVectors,
   decodeTable,
+  type Rate,
   type RivalAudit,
   readBlockVectors,
   SystemSource,
@@ -10,6 +11,7 @@ import {
   tableDigest,
 } from '@sotto/privacy';
 import type { Command } from '../command.js';
+import { contextOptions, type ServedModelAudit, servedModelAudit } from '../context-attacks.js';
 import { exitCodes } from '../exit-codes.js';
 import { tableBytesOf, tableOption } from '../sanitizer-options.js';
 
@@ -18,7 +20,7 @@ const percent = (rate: number) => `${(100 * rate).toFixed(1)} %`;
 const finite = (value: number) => (Number.isFinite(value) ? value : null);
 
 function tableRows(found: TableAudit, draws: number): [string, string][] {
-  const { certificate, drawn, guess, kept, replay, attributes } = found;
+  const { certificate, drawn, guess, kept, replay, inversion, attributes } = found;
   return [
     [
       'certificate',
@@ -48,13 +50,49 @@ function tableRows(found: TableAudit, draws: number): [string, string][] {
           i === 0 ? 'replay' : '',
           `${count} times: ${percent(replay.fresh[i]!.rate)} without a memo, ${percent(replay.memo[i]!.rate)} with it`,
         ])),
-    ...(attributes ?? []).map((leak): [string, string] => [
+    ...(inversion === null
+      ? []
+      : ([
+          [
+            'nearest',
+            inversion.guesses
+              .map(
+                (most, i) =>
+                  `${percent(inversion.success[i]!)} of words among the ${most} nearest of the block`,
+              )
+              .join(', '),
+          ],
+        ] satisfies [string, string][])),
+    ...attributes.map((leak): [string, string] => [
       leak.attribute,
       `guessed in ${percent(leak.fromOutput)} of its words, ${percent(leak.fromBlock)} from the block alone, ${percent(leak.blind)} blindly`,
     ]),
     [
       'length',
       'the number of words, and the time to sanitize them, is visible; the time of a word does not depend on it',
+    ],
+  ];
+}
+
+const withInterval = ({ rate, low, high }: Rate) => `${percent(rate)} (${percent(low)} to ${percent(high)})`;
+
+function contextRows({ model, ...found }: ServedModelAudit): [string, string][] {
+  return [
+    ['kept', `${withInterval(found.kept)} of ${found.words} words stayed`],
+    ['alone', `${withInterval(found.bayes)}: each word by itself, by its frequency`],
+    [
+      'bigrams',
+      `${withInterval(found.hmmMarginal)}: hidden Markov model, word for word; ${withInterval(found.hmmPath)} as a sequence`,
+    ],
+    [
+      'mask',
+      `${withInterval(model.maskToken)}: the model goes on, table unknown; ${withInterval(model.maskTokenInBlock)} within the block`,
+    ],
+    ['in context', `${withInterval(model.bayesContext)}: table and model, one word at a time`],
+    ['reconstruct', `${withInterval(model.reconstruction)}: table and model, the whole text`],
+    [
+      'wire',
+      `${withInterval(found.embeddingWire)} of tokens found when their embeddings are sent instead of them`,
     ],
   ];
 }
@@ -71,20 +109,27 @@ export const command: Command = {
   name: 'audit',
   description:
     'Attacks a sanitizer table: proves its claim, draws from it and computes from the draws alone what epsilon must be at least,\n' +
-    'guesses words, replays texts, guesses properties. Then judges published methods on some of the same blocks.',
+    'guesses words, replays texts, guesses properties. Reads whole texts with the model that would be served. Then judges published\n' +
+    'methods on some of the same blocks.',
   example: 'sotto audit --table neutral-3',
   options: {
     ...tableOption,
     draws: { value: 'N', default: '1000000', help: 'Draws for each lower bound on epsilon.' },
     'no-rivals': { help: 'Leave published methods out.' },
+    ...contextOptions,
   },
   async run(options, output) {
     const draws = options.integer('draws', 1000, 1_000_000_000)!;
     const bytes = await tableBytesOf(options.required('table'));
     const table = decodeTable(bytes);
     const source = new SystemSource();
-    const found = auditTable(table, { source, draws });
     const vectors = await readBlockVectors();
+    const found = auditTable(table, { source, draws, vectors });
+    // With the block drawn too, every word may be behind every other: the attacks in context are made for visible blocks.
+    const context =
+      options.flag('no-context') || table.stage !== null
+        ? null
+        : await servedModelAudit(table, options, output, source);
     const blocks = table.stage === null ? blocksWithVectors(table, vectors) : [];
     const rivals = options.flag('no-rivals')
       ? []
@@ -98,6 +143,7 @@ export const command: Command = {
           notion: table.notion,
           ...found,
           certificate: { holds, epsilon: finite(epsilon), inequalities },
+          context,
           rivals: rivals.map((rival) => ({ ...rival, found: finite(rival.found) })),
         })}\n`,
       );
@@ -105,6 +151,13 @@ export const command: Command = {
       output.out(`${table.name}, ${table.notion}\n`);
       for (const [name, value] of tableRows(found, found.drawn.draws))
         output.out(`  ${name.padEnd(13)}${value}\n`);
+      if (context !== null) {
+        const { servedModel, source: from, texts, learntFrom } = context;
+        output.out(
+          `\nWords found in ${texts} texts (${from}) by ${servedModel}; bigrams from ${learntFrom} others\n`,
+        );
+        for (const [name, value] of contextRows(context)) output.out(`  ${name.padEnd(13)}${value}\n`);
+      }
       if (rivals.length > 0) output.out(`\nPublished methods on ${blocks.length} of these blocks\n`);
       for (const rival of rivals) output.out(rivalRow(rival));
     }

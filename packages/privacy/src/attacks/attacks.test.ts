@@ -15,6 +15,7 @@ import {
   inversionSuccess,
   keepRate,
   replaySuccess,
+  tableAttributeLeak,
   tableBayesSuccess,
   wireSuccess,
 } from './inference.js';
@@ -163,6 +164,30 @@ describe('attributes', () => {
     expect(byNeutral.fromBlock).toBeGreaterThanOrEqual(byNeutral.blind);
     expect(byNeutral.fromOutput).toBeGreaterThanOrEqual(byNeutral.fromBlock);
     expect(attributeLeak(mechanism, prior, labels).fromOutput).toBeGreaterThan(byNeutral.fromOutput);
+  });
+});
+
+describe('attributes with hidden blocks', () => {
+  it('are what counting over all pairs of words gives', () => {
+    const whole = buildStaircase(themedVectors(60), {
+      ...options,
+      ...{ notion: 'ldp-whole-vocabulary', epsilon: '4', k: 10, nearBlocks: 2 },
+    });
+    const labels = Int32Array.from({ length: 60 }, (_, id) => (id % 3) - 1);
+    const prior = wordPrior(60, 'zipf');
+    const sampler = new TableSampler(whole);
+    const draws = 20_000;
+    const columns = Array.from({ length: 60 }, () => new Float64Array(2));
+    let mass = 0;
+    for (let x = 0; x < 60; x++) {
+      if (labels[x]! < 0) continue;
+      mass += prior[x]!;
+      for (let i = 0; i < draws; i++) columns[sampler.draw(x, source)]![labels[x]!]! += prior[x]! / draws;
+    }
+    const simulated = columns.reduce((sum, column) => sum + Math.max(...column), 0) / mass;
+    const { fromOutput, fromBlock, blind } = tableAttributeLeak(whole, null, prior, labels);
+    expect(fromOutput).toBeCloseTo(simulated, 2);
+    expect(fromBlock).toBe(blind);
   });
 });
 

@@ -8,6 +8,8 @@ export class BigramModel {
   readonly #pairs = new Map<number, Map<number, number>>();
   readonly #totals = new Map<number, number>();
   readonly #followed: Float64Array;
+  readonly #occurrences: Float64Array;
+  #length = 0;
   #pairTypes = 0;
   readonly #discount: number;
   readonly #size: number;
@@ -17,6 +19,7 @@ export class BigramModel {
     this.#discount = discount;
     this.#size = vocabularySize;
     this.#followed = new Float64Array(vocabularySize);
+    this.#occurrences = new Float64Array(vocabularySize);
     for (const sentence of sentences) {
       let before = -1;
       for (const word of sentence) {
@@ -35,10 +38,17 @@ export class BigramModel {
     const known = row.get(word) ?? 0;
     row.set(word, known + 1);
     this.#totals.set(before, (this.#totals.get(before) ?? 0) + 1);
+    this.#occurrences[word]!++;
+    this.#length++;
     if (known === 0) {
       this.#followed[word]!++;
       this.#pairTypes++;
     }
+  }
+
+  /** P(word) by the number of its occurrences, one half added; of use where nothing is known of the words before. */
+  frequency(word: number): number {
+    return (this.#occurrences[word]! + 0.5) / (this.#length + 0.5 * this.#size);
   }
 
   /** P(word | before); `before` -1 is the start of a sentence or an unknown word. */

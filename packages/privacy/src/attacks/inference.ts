@@ -1,6 +1,6 @@
 import { nearestIndices } from '../build/cluster.js';
 import type { WordVectors } from '../build/vectors.js';
-import type { Mechanism } from '../mechanisms/mechanism.js';
+import { type Mechanism, tableMechanism } from '../mechanisms/mechanism.js';
 import type { RandomSource } from '../random/source.js';
 import { expandBlock, rowSum, type SanitizerTable } from '../table/table.js';
 import { clopperPearson, type Rate } from './statistics.js';
@@ -111,6 +111,61 @@ export function inversionSuccess(
     }
   }
   return success;
+}
+
+/** Blocks of a table all of whose words have vectors: word ids, and ids of the same words among the vectors. */
+export function vectorBlocks(
+  table: SanitizerTable,
+  vectors: WordVectors,
+): { readonly members: Uint32Array; readonly vectorIds: Uint32Array }[] {
+  const ids = new Map(vectors.words.map((word, id) => [word, id]));
+  return table.blocks
+    .map(({ members }) => ({
+      members,
+      vectorIds: Int32Array.from(members, (member) => ids.get(table.words[member]!) ?? -1),
+    }))
+    .filter(({ vectorIds }) => vectorIds.every((id) => id >= 0))
+    .map(({ members, vectorIds }) => ({ members, vectorIds: Uint32Array.from(vectorIds) }));
+}
+
+/**
+ * Embedding inversion by somebody who sees the block: the word is among the K words of the block nearest to what was received. Exact,
+ * all words alike, over the blocks that have vectors; one success for each K, or null without such blocks.
+ */
+export function blockInversionSuccess(
+  mechanism: Mechanism,
+  table: SanitizerTable,
+  vectors: WordVectors,
+  guesses: readonly number[],
+): number[] | null {
+  const blocks = vectorBlocks(table, vectors);
+  if (blocks.length === 0) return null;
+  const { dimension, values } = vectors;
+  const success = guesses.map(() => 0);
+  let words = 0;
+  for (const { members, vectorIds } of blocks) {
+    const nearest = Array.from(vectorIds, (from, at) => {
+      const distances = Float64Array.from(vectorIds, (to, other) => {
+        let sum = 0;
+        for (let d = 0; d < dimension; d++)
+          sum += (values[from * dimension + d]! - values[to * dimension + d]!) ** 2;
+        return other === at ? -1 : sum;
+      });
+      return nearestIndices(distances, distances.length);
+    });
+    const positionOf = new Map(Array.from(members, (member, at) => [member, at]));
+    members.forEach((input, x) => {
+      words++;
+      const { outputs, probabilities } = mechanism.row(input);
+      outputs.forEach((output, j) => {
+        const rank = nearest[positionOf.get(output)!]!.indexOf(x);
+        guesses.forEach((most, g) => {
+          if (rank < most) success[g]! += probabilities[j]!;
+        });
+      });
+    });
+  }
+  return success.map((sum) => sum / words);
 }
 
 /**
@@ -253,4 +308,59 @@ export function attributeLeak(mechanism: Mechanism, prior: Float64Array, labels:
     fromOutput: fromOutput / mass,
     values,
   };
+}
+
+/**
+ * {@link attributeLeak} of a table of either notion, from its weights. Where the block is drawn too, nothing is known before the output:
+ * `fromBlock` is then blind guessing.
+ */
+export function tableAttributeLeak(
+  table: SanitizerTable,
+  mechanism: Mechanism | null,
+  prior: Float64Array,
+  labels: Int32Array,
+): AttributeLeak {
+  if (table.stage === null) return attributeLeak(mechanism ?? tableMechanism(table), prior, labels);
+  const { near, high, low, support } = table.stage;
+  const count = table.blocks.length;
+  const stageTotal = near * high + (count - near) * low;
+  const values = labels.reduce((most, label) => Math.max(most, label), -1) + 1;
+  const total = new Float64Array(values);
+  // Mass of each value that another block's words send into a block.
+  const foreign = Array.from({ length: count }, () => new Float64Array(values));
+  const inBlock = table.blocks.map(({ members }) => {
+    const mass = new Float64Array(values);
+    for (const id of members) if (labels[id]! >= 0) mass[labels[id]!]! += prior[id]!;
+    return mass;
+  });
+  inBlock.forEach((mass, from) => {
+    if (mass.every((value) => value === 0)) return;
+    mass.forEach((value, label) => {
+      total[label]! += value;
+    });
+    const share = new Float64Array(count).fill(low / stageTotal);
+    for (let j = 0; j < near; j++) share[support[from * near + j]!] = high / stageTotal;
+    for (let to = 0; to < count; to++) {
+      if (to === from) continue;
+      mass.forEach((value, label) => {
+        foreign[to]![label]! += value * share[to]!;
+      });
+    }
+  });
+  let fromOutput = 0;
+  table.blocks.forEach((block, b) => {
+    const k = block.members.length;
+    const rows = expandBlock(table, block);
+    const columns = Array.from({ length: k }, () => foreign[b]!.map((value) => value / k));
+    for (let x = 0; x < k; x++) {
+      const id = block.members[x]!;
+      if (labels[id]! < 0) continue;
+      const weight = (prior[id]! * high) / stageTotal / rowSum(rows, k, x);
+      for (let y = 0; y < k; y++) columns[y]![labels[id]!]! += weight * rows[x * k + y]!;
+    }
+    for (const column of columns) fromOutput += Math.max(...column);
+  });
+  const mass = total.reduce((sum, value) => sum + value, 0);
+  const blind = Math.max(...total) / mass;
+  return { blind, fromBlock: blind, fromOutput: fromOutput / mass, values };
 }

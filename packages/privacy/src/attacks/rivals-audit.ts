@@ -5,6 +5,7 @@ import { noisyMaxProbabilities } from '../mechanisms/noisy-max.js';
 import type { RandomSource } from '../random/source.js';
 import type { SanitizerTable } from '../table/table.js';
 import { audit } from './audit.js';
+import { vectorBlocks } from './inference.js';
 
 /** What a published mechanism states and what it keeps. */
 export interface RivalAudit {
@@ -18,13 +19,8 @@ export interface RivalAudit {
 }
 
 /** Blocks of a table all of whose words have vectors, as ids of those vectors. */
-export function blocksWithVectors(table: SanitizerTable, vectors: WordVectors): Uint32Array[] {
-  const ids = new Map(vectors.words.map((word, id) => [word, id]));
-  return table.blocks
-    .map(({ members }) => Array.from(members, (member) => ids.get(table.words[member]!) ?? -1))
-    .filter((members) => members.every((id) => id >= 0))
-    .map((members) => Uint32Array.from(members));
-}
+export const blocksWithVectors = (table: SanitizerTable, vectors: WordVectors): Uint32Array[] =>
+  vectorBlocks(table, vectors).map(({ vectorIds }) => vectorIds);
 
 const SYNTHETIC_OUTPUTS = 100;
 

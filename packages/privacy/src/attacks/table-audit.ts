@@ -1,4 +1,5 @@
-import { keepCeiling, tableMechanism } from '../mechanisms/mechanism.js';
+import type { WordVectors } from '../build/vectors.js';
+import { keepCeiling, type Mechanism, tableMechanism } from '../mechanisms/mechanism.js';
 import { ReplyMemo } from '../memo.js';
 import type { RandomSource } from '../random/source.js';
 import { blockEntropyBits } from '../sanitizer.js';
@@ -8,9 +9,10 @@ import type { SanitizerTable } from '../table/table.js';
 import { type Audit, audit } from './audit.js';
 import {
   type AttributeLeak,
-  attributeLeak,
+  blockInversionSuccess,
   keepRate,
   replaySuccess,
+  tableAttributeLeak,
   tableBayesSuccess,
 } from './inference.js';
 import { clopperPearson, type Rate, wordPrior } from './statistics.js';
@@ -32,8 +34,10 @@ export interface TableAudit {
     fresh: readonly Rate[];
     memo: readonly Rate[];
   } | null;
-  /** What block and substitute tell of a property of a word; null where the block is not visible. */
-  readonly attributes: readonly (AttributeLeak & { readonly attribute: string })[] | null;
+  /** The word is among the K words of its block nearest to the substitute, exact; null without vectors or a visible block. */
+  readonly inversion: { readonly guesses: readonly number[]; readonly success: readonly number[] } | null;
+  /** What block and substitute tell of a property of a word, all words alike. */
+  readonly attributes: readonly (AttributeLeak & { readonly attribute: string })[];
   /** The certificate holds, and draws do not contradict it. */
   readonly holds: boolean;
 }
@@ -44,9 +48,12 @@ export interface TableAuditOptions {
   readonly draws: number;
   /** Trials of the replay attack, default 400. */
   readonly trials?: number;
+  /** Vectors of words of some blocks, for embedding inversion. */
+  readonly vectors?: WordVectors;
 }
 
 const REPETITIONS = [1, 10, 100, 1000];
+const GUESSES = [1, 5, 10];
 
 /** Checks a table by its weights and by draws, and attacks it in every way that needs no text. */
 export function auditTable(table: SanitizerTable, options: TableAuditOptions): TableAudit {
@@ -60,10 +67,26 @@ export function auditTable(table: SanitizerTable, options: TableAuditOptions): T
   const group = table.stage === null ? table.blocks[0]!.members : Uint32Array.of(0, count - 1);
   const drawn = audit(group, (id, from) => sampler.draw(id, from), source, draws);
   const guess = { zipf: tableBayesSuccess(table, zipf), uniform: tableBayesSuccess(table, uniform) };
+  const attributesOf = (mechanism: Mechanism | null) =>
+    wordAttributes.map((attribute) => ({
+      attribute: attribute.name,
+      ...tableAttributeLeak(table, mechanism, uniform, attributeLabels(table.words, attribute)),
+    }));
   const holds = certificate.holds && drawn.epsilonAtLeast <= certificate.epsilon;
   if (table.stage !== null) {
     const kept = { rate: keptByDraws(sampler, count, source).rate, ceiling: null };
-    return { certificate, blockBits: 0, drawn, guess, kept, replay: null, attributes: null, holds };
+    const attributes = attributesOf(null);
+    return {
+      certificate,
+      blockBits: 0,
+      drawn,
+      guess,
+      kept,
+      replay: null,
+      inversion: null,
+      attributes,
+      holds,
+    };
   }
   const mechanism = tableMechanism(table);
   const trials = { repetitions: REPETITIONS, trials: options.trials ?? 400, source };
@@ -76,6 +99,8 @@ export function auditTable(table: SanitizerTable, options: TableAuditOptions): T
     last = repetition;
     return sampler.draw(id, context.word(id));
   };
+  const inversion =
+    options.vectors === undefined ? null : blockInversionSuccess(mechanism, table, options.vectors, GUESSES);
   return {
     certificate,
     blockBits: blockEntropyBits(table),
@@ -83,10 +108,8 @@ export function auditTable(table: SanitizerTable, options: TableAuditOptions): T
     guess,
     kept: { rate: keepRate(mechanism, uniform), ceiling: keepCeiling(certificate.epsilon, table.k) },
     replay: { repetitions: REPETITIONS, fresh, memo: replaySuccess(mechanism, zipf, replies, trials) },
-    attributes: wordAttributes.map((attribute) => ({
-      attribute: attribute.name,
-      ...attributeLeak(mechanism, uniform, attributeLabels(table.words, attribute)),
-    })),
+    inversion: inversion === null ? null : { guesses: GUESSES, success: inversion },
+    attributes: attributesOf(mechanism),
     holds,
   };
 }
