@@ -191,35 +191,39 @@ describe('trace', () => {
   it.each([
     ['sotto-stories-2x128', 10],
     ['stories260K', 60],
-  ])('tells the bits of every step of %s and plots them', async (model, steps) => {
-    const folder = await mkdtemp(join(tmpdir(), 'sotto-trace-'));
-    try {
-      const svg = join(folder, 'bits.svg');
-      const args = [
-        '--model',
-        model,
-        '--params',
-        'insecure-toy',
-        '--refresh',
-        'client',
-        '--tokens',
-        '1',
-        '--svg',
-        svg,
-        '--json',
-      ];
-      const { code, out } = await sotto('trace', ...args);
-      expect(code).toBe(0);
-      const report = JSON.parse(out) as { steps: { name: string; bits: number }[]; first: unknown };
-      expect(report.first).toBeNull();
-      expect(report.steps.length).toBeGreaterThanOrEqual(steps);
-      expect((await readFile(svg, 'utf8')).match(/<polyline/g)).toHaveLength(3);
-      const unwritable = await sotto('trace', ...args.slice(0, 8), '--svg', join(folder, 'no', 'x.svg'));
-      expect(unwritable.code).toBe(3);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-  }, 60_000);
+  ])(
+    'tells the bits of every step of %s and plots them',
+    async (model, steps) => {
+      const folder = await mkdtemp(join(tmpdir(), 'sotto-trace-'));
+      try {
+        const svg = join(folder, 'bits.svg');
+        const args = [
+          '--model',
+          model,
+          '--params',
+          'insecure-toy',
+          '--refresh',
+          'client',
+          '--tokens',
+          '1',
+          '--svg',
+          svg,
+          '--json',
+        ];
+        const { code, out } = await sotto('trace', ...args);
+        expect(code).toBe(0);
+        const report = JSON.parse(out) as { steps: { name: string; bits: number }[]; first: unknown };
+        expect(report.first).toBeNull();
+        expect(report.steps.length).toBeGreaterThanOrEqual(steps);
+        expect((await readFile(svg, 'utf8')).match(/<polyline/g)).toHaveLength(3);
+        const unwritable = await sotto('trace', ...args.slice(0, 8), '--svg', join(folder, 'no', 'x.svg'));
+        expect(unwritable.code).toBe(3);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
+    60_000,
+  );
 });
 
 describe('cost', () => {
