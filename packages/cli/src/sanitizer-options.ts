@@ -85,6 +85,23 @@ export function epsilonBudgetOf(options: Options): number | undefined {
   });
 }
 
+/** Another question of the same person holds the ledger while it sanitizes and connects, not while it waits for its answer. */
+const PATIENCE_MS = 10_000;
+const PAUSE_MS = 25;
+
+async function openState(folder: string, epochBudget: number | undefined): Promise<SanitizerState> {
+  const untilMs = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return SanitizerState.open(folder, epochBudget);
+    } catch (error) {
+      const busy = SottoError.is(error) && error.code === 'LEDGER_LOCKED';
+      if (!busy || performance.now() > untilMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+}
+
 export interface OpenSanitizer {
   readonly sanitizer: Sanitizer;
   readonly state: SanitizerState;
@@ -98,7 +115,7 @@ export async function openSanitizer(
   folder: string = ledgerFolder(options),
 ): Promise<OpenSanitizer> {
   const tableBytes = await tableBytesOf(options.required('table'));
-  const state = SanitizerState.open(folder, epsilonBudgetOf(options));
+  const state = await openState(folder, epsilonBudgetOf(options));
   try {
     const startMs = performance.now();
     const sanitizer = new Sanitizer({

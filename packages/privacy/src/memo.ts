@@ -51,10 +51,32 @@ export class MemoContext {
     return new PrfSource(this.#key, [0, id, occurrence]);
   }
 
+  /** What a ledger knows a reply by: 72 bits in base64, which say nothing without the key. */
+  wordTag(id: number, occurrence = 0): string {
+    return tagOf(new PrfSource(this.#key, [2, id, occurrence]));
+  }
+
+  textTag(text: string, occurrence = 0): string {
+    return tagOf(
+      new PrfSource(asWords(this.#hmac.digest(new TextEncoder().encode(text))), [3, 0, occurrence]),
+    );
+  }
+
   /** The stream that belongs to any other piece of text. */
   text(text: string, occurrence = 0): RandomSource {
     return new PrfSource(asWords(this.#hmac.digest(new TextEncoder().encode(text))), [1, 0, occurrence]);
   }
+}
+
+const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+function tagOf(source: RandomSource): string {
+  let tag = '';
+  for (let i = 0; i < 3; i++) {
+    const value = source.u32();
+    for (let shift = 0; shift < 24; shift += 6) tag += BASE64[(value >>> shift) & 63];
+  }
+  return tag;
 }
 
 function asWords(bytes: Uint8Array): Uint32Array {

@@ -111,8 +111,6 @@ export class Sanitizer {
   readonly #memo: ReplyMemo | undefined;
   readonly #independent: boolean;
   readonly #fresh = new SystemSource();
-  /** Replies already paid for, by context; kept in memory only, so a restart pays again rather than too little. */
-  readonly #paid = new Map<string, Set<string>>();
   readonly #blockBits: number;
   /** Words of lower ids are so common that any text has them. */
   readonly #everywhere: number;
@@ -198,7 +196,7 @@ export class Sanitizer {
     const sanitizeMs = performance.now() - startMs;
     accept(sanitized);
     const payMs = performance.now();
-    const { costly, unpaid } = this.#pay(draws, context);
+    const { costly, unpaid } = this.#pay(draws, memo);
     const ledgerMs = performance.now() - payMs;
     const perWord = logUpperBound(this.table.claimed);
     const { numerator, denominator } = this.table.claimed;
@@ -270,26 +268,24 @@ export class Sanitizer {
   }
 
   /** Draws that cost epsilon, and how many of them were not paid for before. */
-  #pay(draws: readonly Draw[], context: string): { costly: number; unpaid: number } {
+  #pay(draws: readonly Draw[], memo: MemoContext | null): { costly: number; unpaid: number } {
     const whole = this.table.stage !== null;
-    if (this.#memo === undefined) {
+    if (memo === null) {
       const count = whole ? draws.length : draws.filter(({ wordId }) => wordId >= 0).length;
       this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count });
       return { costly: count, unpaid: count };
     }
     const distinct = new Set<string>();
-    for (const draw of draws) {
-      if (draw.wordId >= 0 || whole)
-        distinct.add(draw.occurrence === 0 ? draw.key : `${draw.key} ${draw.occurrence}`);
+    for (const { wordId, key, occurrence } of draws) {
+      if (wordId >= 0) distinct.add(memo.wordTag(wordId, occurrence));
+      else if (whole) distinct.add(memo.textTag(key, occurrence));
     }
-    let paid = this.#paid.get(context);
-    if (paid === undefined) {
-      paid = new Set();
-      this.#paid.set(context, paid);
-    }
-    const fresh = [...distinct].filter((draw) => !paid.has(draw));
-    this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count: fresh.length });
-    for (const draw of fresh) paid.add(draw);
+    const fresh = [...distinct].filter((tag) => !this.#ledger.isPaid(this.#user, tag));
+    this.#ledger.spend(
+      this.#user,
+      { table: this.digest, ratio: this.table.claimed, count: fresh.length },
+      fresh,
+    );
     return { costly: distinct.size, unpaid: fresh.length };
   }
 

@@ -313,12 +313,16 @@ describe('the state of a sanitizer', () => {
     const open = (from: SanitizerState) =>
       sanitizerOf({ ledger: from.ledger, user: from.user, memo: from.memo() });
     const first = open(state).sanitize(text);
+    expect(first.receipt.newDraws).toBe(4);
     state.close();
     const again = SanitizerState.open(folder);
-    expect(open(again).sanitize(text).text).toBe(first.text);
+    const repeated = open(again).sanitize(text);
+    expect(repeated.text).toBe(first.text);
+    // Paid for by the process before.
+    expect(repeated.receipt).toMatchObject({ draws: 4, newDraws: 0 });
     expect(again.ledger.statement(again.user)).toMatchObject({
       budget: { epoch: 60, lifetime: 300 },
-      draws: 8,
+      draws: 4,
     });
     again.ledger.rotate(again.user);
     const rotated = Array.from({ length: 10 }, (_, i) => open(again).sanitize(text, String(i)).text);

@@ -1,17 +1,16 @@
 import {
   closeSync,
+  existsSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
-  rmSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { SottoError } from '@sotto/base';
+import { FileLock } from './lock.js';
 
 /** Where a ledger keeps its bytes. */
 export interface LedgerStorage {
@@ -51,23 +50,23 @@ export class MemoryStorage implements LedgerStorage {
 /** A ledger file, synced to disk after every record, with a lock so that two processes cannot both spend. */
 export class FileStorage implements LedgerStorage {
   readonly #path: string;
-  readonly #lock: string;
+  readonly #lock: FileLock;
   readonly #file: number;
   #open = true;
 
   /** @throws `LEDGER_LOCKED` while another living process holds the ledger */
   constructor(path: string) {
     this.#path = path;
-    this.#lock = `${path}.lock`;
     mkdirSync(dirname(path), { recursive: true });
-    takeLock(this.#lock);
+    this.#lock = FileLock.take(`${path}.lock`);
     try {
+      const known = existsSync(path);
       this.#file = openSync(path, 'a+', 0o600);
+      if (!known) syncDirectory(dirname(path));
     } catch (error) {
-      rmSync(this.#lock, { force: true });
+      this.#lock.release();
       throw error;
     }
-    syncDirectory(dirname(path));
   }
 
   read(): Uint8Array {
@@ -91,38 +90,7 @@ export class FileStorage implements LedgerStorage {
     if (!this.#open) return;
     this.#open = false;
     closeSync(this.#file);
-    rmSync(this.#lock, { force: true });
-  }
-}
-
-function takeLock(path: string): void {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const owner = Number(readFileSync(path, 'utf8'));
-      if (owner !== process.pid && Number.isInteger(owner) && (owner === 0 || !isAlive(owner))) {
-        rmSync(path, { force: true });
-        continue;
-      }
-      throw new SottoError('Another process uses this privacy ledger.', {
-        code: 'LEDGER_LOCKED',
-        facts: { process: owner },
-        fix: 'Wait until it has finished.',
-        retryable: true,
-      });
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    this.#lock.release();
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -106,15 +106,53 @@ describe('Ledger', () => {
     }
   });
 
+  it('counts a tagged reply once, whoever asks, and again in a new epoch', () => {
+    const tag = (i: number) => String(i).padStart(12, 't');
+    const tags = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => tag(from + i));
+    const { storage, ledger } = open();
+    ledger.setBudget('ada', { epoch: 1e4, lifetime: 1e4, delta: 0 });
+    let writes = 0;
+    const append = storage.append.bind(storage);
+    storage.append = (bytes) => {
+      writes++;
+      append(bytes);
+    };
+    ledger.spend('ada', expense(1000), tags(0, 1000));
+    // However many records: one write, one wait for the disk.
+    expect(writes).toBe(1);
+    const again = open(storage.bytes).ledger;
+    expect(again.isPaid('ada', tag(0)) && again.isPaid('ada', tag(999))).toBe(true);
+    expect(again.isPaid('ada', tag(1000)) || again.isPaid('bob', tag(0))).toBe(false);
+    for (const wrong of [tags(999, 1001), [tag(2000), tag(2000)], [tag(2000)], ['short', 'tags']])
+      expect(() => again.spend('ada', expense(2), wrong)).toThrow(/BUDGET_INVALID/);
+    again.spend('ada', expense(1), [tag(1000)]);
+    expect(again.statement('ada').draws).toBe(1001);
+    again.rotate('ada');
+    expect(again.isPaid('ada', tag(0))).toBe(false);
+    // Cut anywhere, draws and tags go together.
+    for (let length = 0; length <= storage.bytes.length; length += 61) {
+      const cut = open(storage.bytes.slice(0, length)).ledger;
+      const paid = tags(0, 1000).filter((one) => cut.isPaid('ada', one)).length;
+      expect(cut.statement('ada').draws).toBe(paid);
+    }
+  });
+
   it('lets one process at a time use a file', () => {
     const path = join(folder, 'locked');
     const first = new FileStorage(path);
     expect(() => new FileStorage(path)).toThrow(/LEDGER_LOCKED/);
     first.close();
+    first.close();
     const second = new FileStorage(path);
     second.close();
-    // A lock of a process that is gone.
-    writeFileSync(`${path}.lock`, '999999999');
-    new FileStorage(path).close();
+    // A lock of a process that is gone, and of one whose number another process has by now.
+    for (const dead of ['999999999', `${process.pid} 1`]) {
+      const top = Math.max(
+        ...readdirSync(folder).map((name) => Number(/^locked\.lock\.(\d+)$/.exec(name)?.[1] ?? -1)),
+      );
+      writeFileSync(`${path}.lock.${top + 1}`, dead);
+      new FileStorage(path).close();
+      expect(readdirSync(folder).filter((name) => name.startsWith('locked.lock'))).toHaveLength(1);
+    }
   });
 });

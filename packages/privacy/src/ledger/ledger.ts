@@ -20,6 +20,8 @@ interface Account {
   lifetime: Total;
   draws: number;
   tables: Set<string>;
+  /** Tags of the fixed replies that were paid for in the current epoch. */
+  paid: Set<string>;
 }
 
 /** What a ledger says about one user. */
@@ -46,11 +48,21 @@ type Entry =
       readonly count: number;
       readonly ratio: readonly [string, string];
       readonly range?: readonly [string, string];
+      /** Tags of the draws, one behind the other. */
+      readonly paid?: string;
     };
+
+/** Characters of a tag: 72 bits in base64. */
+const TAG_LENGTH = 12;
+/** Tags of one record; more are spread over several, which are written together. */
+const TAGS_OF_RECORD = 256;
 
 /**
  * Who has spent how much privacy. Append-only: every entry is durable before {@link spend} returns, so text may leave only afterwards;
- * what a crash cuts off was never confirmed. It holds counts and table digests, no words.
+ * what a crash cuts off was never confirmed. It holds counts, table digests and tags, no words.
+ *
+ * A tag stands for one fixed reply: a keyed hash that says nothing without the key. A reply whose tag is here was paid for, by whichever
+ * process, and repeating it shows nothing new; so nothing is paid for twice.
  *
  * Not defended: somebody who replaces the file by an older copy of itself.
  */
@@ -94,11 +106,17 @@ export class Ledger {
     return this.#account(user).epoch;
   }
 
+  /** Whether a fixed reply was paid for in the current epoch. */
+  isPaid(user: string, tag: string): boolean {
+    return this.#account(user).paid.has(tag);
+  }
+
   /**
-   * Pays for draws, durably; call it before anything drawn leaves the machine.
+   * Pays for draws, durably; call it before anything drawn leaves the machine. One write and one wait for the disk, however many draws.
+   * @param tags of fixed replies, each of 12 characters, one a draw; {@link isPaid} knows them afterwards
    * @throws `BUDGET_MISSING`, `BUDGET_SPENT` (nothing is written then), `LEDGER_BROKEN`
    */
-  spend(user: string, expense: Expense): void {
+  spend(user: string, expense: Expense, tags: readonly string[] = []): void {
     const account = this.#account(user);
     const budget = account.budget;
     if (budget === null) {
@@ -107,10 +125,18 @@ export class Ledger {
         fix: 'Set one with setBudget.',
       });
     }
-    if (!Number.isSafeInteger(expense.count) || expense.count < 0) {
-      throw new SottoError('The number of draws must be a whole number.', {
+    const tagged = tags.length === 0 || tags.length === expense.count;
+    const known = new Set(tags);
+    if (
+      !Number.isSafeInteger(expense.count) ||
+      expense.count < 0 ||
+      !tagged ||
+      known.size !== tags.length ||
+      tags.some((tag) => tag.length !== TAG_LENGTH || account.paid.has(tag))
+    ) {
+      throw new SottoError('The number of draws must be a whole number, with a new tag for each or none.', {
         code: 'BUDGET_INVALID',
-        facts: { count: expense.count },
+        facts: { count: expense.count, tags: tags.length },
       });
     }
     if (expense.count === 0) return;
@@ -129,17 +155,25 @@ export class Ledger {
       });
     }
     const { table, count, ratio, range } = expense;
-    this.#append({
-      type: 'spend',
+    const shared = {
+      type: 'spend' as const,
       user,
       epoch: account.epoch,
       table,
-      count,
-      ratio: [String(ratio.numerator), String(ratio.denominator)],
+      ratio: [String(ratio.numerator), String(ratio.denominator)] as const,
       ...(range === undefined
         ? {}
         : { range: [String(range.numerator), String(range.denominator)] as const }),
-    });
+    };
+    if (tags.length === 0) this.#append({ ...shared, count });
+    else {
+      const parts: Entry[] = [];
+      for (let from = 0; from < tags.length; from += TAGS_OF_RECORD) {
+        const part = tags.slice(from, from + TAGS_OF_RECORD);
+        parts.push({ ...shared, count: part.length, paid: part.join('') });
+      }
+      this.#append(...parts);
+    }
   }
 
   statement(user: string): Statement {
@@ -164,19 +198,24 @@ export class Ledger {
     this.#storage.close();
   }
 
-  #append(entry: Entry): void {
+  #append(...entries: readonly Entry[]): void {
     if (this.#broken) {
       throw new SottoError('The privacy ledger could not be written before.', {
         code: 'LEDGER_BROKEN',
         fix: 'Check the disk and open the ledger again.',
       });
     }
-    const { bytes, head } = encodeRecord(this.#head, JSON.stringify(entry));
+    let head = this.#head;
+    const records = entries.map((entry) => {
+      const record = encodeRecord(head, JSON.stringify(entry));
+      head = record.head;
+      return record.bytes;
+    });
     this.#broken = true;
-    this.#storage.append(bytes);
+    this.#storage.append(concatenated(records));
     this.#broken = false;
     this.#head = head;
-    this.#apply(entry);
+    for (const entry of entries) this.#apply(entry);
   }
 
   #account(user: string): Account {
@@ -188,6 +227,7 @@ export class Ledger {
         lifetime: nothing,
         draws: 0,
         tables: new Set(),
+        paid: new Set(),
       }
     );
   }
@@ -199,6 +239,7 @@ export class Ledger {
     else if (entry.type === 'rotate') {
       account.epoch = entry.epoch;
       account.spent = nothing;
+      account.paid = new Set();
     } else {
       const expense: Expense = {
         table: entry.table,
@@ -212,8 +253,20 @@ export class Ledger {
       account.lifetime = addExpense(account.lifetime, expense);
       account.draws += entry.count;
       account.tables.add(entry.table);
+      const paid = entry.paid ?? '';
+      for (let at = 0; at < paid.length; at += TAG_LENGTH) account.paid.add(paid.slice(at, at + TAG_LENGTH));
     }
   }
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }
 
 /** Checks a ledger file without changing it. @throws `LEDGER_CORRUPT` */
