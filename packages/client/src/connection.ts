@@ -119,7 +119,7 @@ export class Connection {
           for (const { id, data } of parser.push(next.value)) {
             lastId = id;
             attempt = 0;
-            const event = parseMessage(jobEventSchema, JSON.parse(data), 'job event');
+            const event = parseMessage(jobEventSchema, parseJson(data), 'job event');
             yield event;
             if (event.type === 'done' || event.type === 'failed') return;
           }

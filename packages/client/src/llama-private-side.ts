@@ -7,6 +7,9 @@ import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.j
 import { Vault } from './vault.js';
 
 const REQUIRED_BITS = 128;
+/** A server that was restarted repeats the refreshes of an unfinished layer. */
+const REFRESH_REPEATS = 4;
+const REFRESH_RESERVE = 16;
 
 /** The client's half of the encrypted transformer: embeds and encrypts rows, decrypts what comes back. */
 class LlamaPrivateSide implements PrivateSide {
@@ -15,6 +18,7 @@ class LlamaPrivateSide implements PrivateSide {
   readonly planDigest: string;
   readonly publicPrefix: readonly number[];
   readonly keys: readonly KeyEntry[];
+  readonly largestRefreshes: number;
   readonly #model: LocalModel;
   readonly #setup: SessionSetup;
   readonly #vault: Vault;
@@ -30,6 +34,8 @@ class LlamaPrivateSide implements PrivateSide {
     this.planDigest = setup.planDigest;
     this.publicPrefix = setup.plan.client.publicPrefix;
     this.keys = setup.keys.map(({ name, wireBytes }, index) => ({ index, id: name, sizeBytes: wireBytes }));
+    const planned = setup.plan.refreshShapes.reduce((sum, { count }) => sum + count, 0);
+    this.largestRefreshes = REFRESH_REPEATS * Math.max(planned, setup.plan.refreshes) + REFRESH_RESERVE;
     this.ring = {
       parametersName: parameters.name,
       logN: parameters.logN,

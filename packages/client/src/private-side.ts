@@ -27,6 +27,8 @@ export interface PrivateSide {
   readonly secretId: string;
   /** The keys that the plan needs, in the order of the server's list. */
   readonly keys: readonly KeyEntry[];
+  /** Refreshes of one block that an honest server may ask for, restarts of the server included. */
+  readonly largestRefreshes: number;
   /** Makes one key, serialised. */
   makeKey(index: number): Uint8Array;
   /** The token may stand in a private row. */

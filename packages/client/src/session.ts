@@ -424,11 +424,19 @@ export class Session {
 
   /** Passes on progress and answers refreshes until the job is done. */
   async #follow(jobId: string, { signal, onProgress }: Question): Promise<void> {
+    let refreshes = 0;
     for await (const event of this.#connection.events(jobId, signal)) {
       if (event.type === 'progress') {
         const { remainingMs, ...rest } = event.progress;
         onProgress?.(remainingMs === undefined ? rest : { ...rest, remainingMs });
       } else if (event.type === 'refresh') {
+        if (++refreshes > this.#private.largestRefreshes) {
+          throw new SottoError('The server asked for more refreshes than the plan of the block has.', {
+            code: 'REFRESH_LIMIT',
+            facts: { limit: this.#private.largestRefreshes },
+            fix: 'Do not trust this server; open a session with another one.',
+          });
+        }
         await this.#answerRefresh(jobId, event.refreshId, signal).catch((error) => {
           // A server that was restarted meanwhile asks again, under another number.
           if (!SottoError.is(error) || error.code !== 'REFRESH_UNKNOWN') throw error;

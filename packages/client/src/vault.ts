@@ -14,7 +14,10 @@ import {
   Decryptor,
   deserializeSecretKey,
   Encryptor,
+  flood,
+  floodingLogBound,
   KeyGenerator,
+  RandomSource,
   SecretKey,
   serializeSecretKey,
 } from '@sotto/he/secret';
@@ -24,6 +27,9 @@ const SCALE_TOLERANCE = 2 ** -40;
 
 /** Slots of an honest computation stay below this, and no coefficient exceeds the largest slot. */
 const LARGEST_REFRESHED = 8;
+
+/** What refreshed slots keep (rms): as much as after a bootstrapping, which every plan allows for. */
+export const FLOODED_BITS = 22;
 
 /**
  * The secret key with everything that uses it. Only bytes that are safe to send come out, besides decrypted slots and what
@@ -37,6 +43,7 @@ export class Vault {
   readonly #encryptor: Encryptor;
   readonly #decryptor: Decryptor;
   readonly #encoder: Encoder;
+  readonly #random = new RandomSource();
 
   /**
    * @param secret of an earlier {@link exportSecret}; a fresh one is made without it.
@@ -80,9 +87,10 @@ export class Vault {
   }
 
   /**
-   * Decrypts and encrypts anew at `level`. What goes back is a fresh encryption of values that the client alone knows,
-   * so no flooding is needed; it would be if decrypted values themselves were ever sent. Only what an honest server sends is
-   * accepted: the lowest level at its own scale, and values of honest size.
+   * Decrypts, floods and encrypts anew at `level`. What goes back is a fresh encryption, so the server sees no decrypted value; the
+   * flooding ({@link FLOODED_BITS}) keeps the key-dependent noise of what the server sent out of the values that it goes on with, and
+   * so out of everything that is decrypted later. Only what an honest server sends is accepted: the lowest level at its own scale,
+   * and values of honest size.
    *
    * @throws SottoError `REFRESH_LEVEL`, `REFRESH_ESCAPED`, and the errors of `deserializeCiphertext`.
    */
@@ -99,6 +107,7 @@ export class Vault {
     }
     const factor = this.#context.level(level).scale / ciphertext.scale;
     const coefficients = this.#decryptor.decrypt(ciphertext);
+    flood(coefficients, floodingLogBound(FLOODED_BITS, ciphertext.scale, this.params.n), this.#random);
     let largest = 0;
     for (let i = 0; i < coefficients.length; i++) {
       largest = Math.max(largest, Math.abs(coefficients[i]!));

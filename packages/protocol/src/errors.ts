@@ -1,15 +1,16 @@
 import { type Fact, SottoError } from '@sotto/base';
 import { z } from 'zod';
+import { printable } from './text.js';
 
-const factSchema = z.union([z.string().max(2000), z.number(), z.boolean(), z.null()]);
+const factSchema = z.union([printable(2000), z.number(), z.boolean(), z.null()]);
 
 /** Body of every response that is not a success: what happened, facts, fix. */
 export const errorBodySchema = z.object({
   error: z.object({
     code: z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/),
-    short: z.string().max(2000),
-    facts: z.record(z.string(), factSchema).default({}),
-    fix: z.string().max(2000).optional(),
+    short: printable(2000),
+    facts: z.record(printable(200), factSchema).default({}),
+    fix: printable(2000).optional(),
     retryable: z.boolean().default(false),
   }),
 });

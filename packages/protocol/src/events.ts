@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { errorBodySchema } from './errors.js';
 import { sessionStatusSchema } from './messages.js';
+import { printable } from './text.js';
 
 const progressSchema = z.object({
-  phase: z.string().max(100),
-  label: z.string().max(400),
+  phase: printable(100),
+  label: printable(400),
   done: z.number(),
   total: z.number(),
-  unit: z.string().max(40),
+  unit: printable(40),
   elapsedMs: z.number(),
   remainingMs: z.number().optional(),
 });

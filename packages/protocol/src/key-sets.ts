@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { keyEntrySchema, refreshModeSchema } from './messages.js';
+import { printable } from './text.js';
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().min(0);
@@ -14,7 +15,7 @@ export const TUS_VERSION = '1.0.0';
 export const keySetRequestSchema = z.strictObject({
   modelDigest: z.string().regex(/^[0-9a-f]{16,128}$/),
   refresh: refreshModeSchema,
-  parametersName: z.string().min(1).max(200),
+  parametersName: printable(200).min(1),
   parametersDigest: z.string().regex(/^[0-9a-f]{16,128}$/),
   planDigest: z.string().regex(/^[0-9a-f]{16,128}$/),
   keys: z.array(keyEntrySchema).min(1).max(4096),
@@ -24,8 +25,8 @@ export type KeySetRequest = z.infer<typeof keySetRequestSchema>;
 /** What the server tells about a key set; it can compute with the keys and cannot decrypt with them. */
 export const keySetSchema = z.object({
   id: z.string().regex(/^[0-9a-f]{32}$/),
-  parametersName: z.string(),
-  modelDigest: z.string(),
+  parametersName: printable(200),
+  modelDigest: printable(200),
   refresh: refreshModeSchema,
   /** Of all its keys, whether they arrived or not. */
   sizeBytes: count,
@@ -33,8 +34,8 @@ export const keySetSchema = z.object({
   keys: count,
   /** Indexes of keys that did not arrive whole. */
   missing: z.array(count),
-  createdAt: z.string(),
-  expiresAt: z.string(),
+  createdAt: printable(40),
+  expiresAt: printable(40),
   canDecrypt: z.literal(false),
 });
 export type KeySetInfo = z.infer<typeof keySetSchema>;

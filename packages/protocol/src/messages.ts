@@ -1,11 +1,12 @@
 import { SottoError } from '@sotto/base';
 import { z } from 'zod';
 import { answerModeSchema, textWindowSchema } from './answers.js';
+import { printable } from './text.js';
 import { PROTOCOL_VERSION } from './version.js';
 
 const digest = z.string().regex(/^[0-9a-f]{16,128}$/);
 const count = z.number().int().min(0);
-const name = z.string().min(1).max(200);
+const name = printable(200).min(1);
 /** Chosen by the client; means something only together with its token. */
 const keySetId = z.string().regex(/^[0-9a-f]{32}$/);
 
