@@ -46,7 +46,7 @@ function logProbability(logits: Float64Array, token: number): number {
 }
 
 /**
- * Simulate first: runs texts (token ids, BOS first) with their last part private, on the cleartext scheme with whatever noise it
+ * Simulate first: runs texts (token ids, the public prefix of the plan first) with their last part private, on the cleartext scheme with whatever noise it
  * has, and compares every private row with the clear model.
  *
  * @throws SottoError `ENGINE_OUTPUT_ESCAPED` or `HE_REFRESH_RANGE` when a value leaves its window.
@@ -62,7 +62,7 @@ export async function measureAgreement(
   let count = 0;
   for (const tokens of texts) {
     const want = forward(model, tokens, new KvCache(model.config.layerCount)).logits;
-    const open = Math.max(1, tokens.length - privateCapacity);
+    const open = Math.max(plan.client.publicPrefix.length, tokens.length - privateCapacity);
     const talk = transformer.conversation(tokens.slice(0, open));
     for (let at = open; at < tokens.length; at += blockRows) {
       const got = await logitsOf(bench, talk, tokens.slice(at, at + blockRows));

@@ -2,7 +2,7 @@ import { SottoError } from '@sotto/base';
 import {
   accelerate,
   attentionKindOf,
-  BOS_TOKEN,
+  bosTokenOf,
   embedTokens,
   type LlamaModel,
   type LlamaTrace,
@@ -23,7 +23,9 @@ import {
 } from './calibration-texts.js';
 import { Extremes } from './extremes.js';
 import { expectedMagnitude, LayerMeter, widened } from './layer-meter.js';
-import { observeRanges, type RowShift, windowOf } from './row-ranges.js';
+import { StreamRotation } from './rotation.js';
+import { chooseRotation } from './rotation-choice.js';
+import { observeRanges, type RangeListener, type RowShift, windowOf } from './row-ranges.js';
 import { fitRowShift } from './row-shift.js';
 import { ShiftCollector } from './shift-samples.js';
 import { findPublicPrefix } from './sinks.js';
@@ -42,6 +44,10 @@ export interface CalibrateOptions {
    * narrows the private rows.
    */
   readonly publicPrefixes?: readonly (readonly number[])[];
+  /** Take the first prefix as it is, without a search. */
+  readonly keepPrefix?: boolean;
+  /** Rotation of the residual stream, null for none; the one that {@link chooseRotation} measures to be best when absent. */
+  readonly rotationSeed?: number | null;
   /**
    * Scan texts that were not measured, own ones and kept ones, until so many in a row stay inside every window; each that leaves one
    * widens it. 0 when absent.
@@ -87,13 +93,14 @@ function requireOptions(options: CalibrateOptions): void {
  * drives it in one go.
  *
  * 1. The public prefix that absorbs massive activations ({@link findPublicPrefix}); its rows are public and not measured.
- * 2. The row shift of every head. Softmax does not change when a constant is taken from a row's scores, so a linear function of the
+ * 2. The rotation of the residual stream that narrows its refreshes ({@link chooseRotation}), where one does.
+ * 3. The row shift of every head. Softmax does not change when a constant is taken from a row's scores, so a linear function of the
  *    normalised row that follows the log-sum-exp brings all rows into one window; it is one more column of the query product. Kernel
  *    attention needs none.
- * 3. Ranges of all rows, and how the extremes of single texts scatter: windows reach to what one text in 100,000 is expected to
+ * 4. Ranges of all rows, and how the extremes of single texts scatter: windows reach to what one text in 100,000 is expected to
  *    exceed, within guards.
- * 4. A scan of texts that were not measured, until enough in a row stay inside.
- * 5. The tokens that may stand in a private part.
+ * 5. A scan of texts that were not measured, until enough in a row stay inside.
+ * 6. The tokens that may stand in a private part.
  *
  * @throws SottoError `CALIBRATION_NO_TEXTS`, `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`.
  */
@@ -117,20 +124,21 @@ export function* calibrationSteps(
   const kept = corpora.flatMap(({ texts }) => texts.filter((_, i) => keeps && isKept(i)));
 
   yield { phase: 'prefix', done: 0, total: 1, label: 'searching massive activations' };
-  const starts = options.publicPrefixes ?? [[BOS_TOKEN]];
+  const starts = options.publicPrefixes ?? [[bosTokenOf(config)]];
   const probeSeed = new SeededRandom(seed ^ 0x51e7);
   const first = prefixContext(model, starts[0]!);
   const own = Array.from({ length: Math.min(options.texts, PREFIX_TEXTS) }, () => sampled(first, probeSeed));
   const stride = Math.max(1, Math.floor(measured.length / PREFIX_TEXTS));
   const some = measured.filter((_, i) => i % stride === 0).slice(0, PREFIX_TEXTS);
-  const [chosen] = findPublicPrefix(
-    model,
-    [...own, ...some].map((text) => text.slice(0, room(first))),
-    starts,
-  );
+  const fitting = [...own, ...some].map((text) => text.slice(0, room(first)));
+  const [chosen] = options.keepPrefix === true ? [first] : findPublicPrefix(model, fitting, starts);
   const prefix = prefixContext(model, chosen!.tokens);
   const from = prefix.tokens.length;
   yield { phase: 'prefix', done: 1, total: 1, label: `${from} public tokens in front` };
+  const trial = [...own, ...some].map((text) => text.slice(0, room(prefix)));
+  const rotationSeed =
+    options.rotationSeed === undefined ? chooseRotation(model, prefix, trial)[0]!.seed : options.rotationSeed;
+  const rotation = rotationSeed === null ? null : new StreamRotation(config.dim, rotationSeed);
 
   const shifted = attentionKindOf(config) === 'softmax';
   const collectors = [0.75, 0.25].map(
@@ -158,11 +166,12 @@ export function* calibrationSteps(
 
   const meters = Array.from({ length: layerCount }, () => new LayerMeter());
   const final = new Extremes();
-  const trace = observeRanges(shifts, from, (kind, layer, low, high) => {
+  const see: RangeListener = (kind, layer, low, high) => {
     if (layer < layerCount) return meters[layer]!.see(kind, low, high);
     const size = Math.log(Math.max(-low, high));
     final.see(size, size);
-  });
+  };
+  const trace = observeRanges(shifts, from, see, rotation);
   for (const [i, text] of texts.entries()) {
     traceRows(model, embedTokens(model, text), prefix.cache.fork(), trace);
     for (const meter of meters) meter.endText();
@@ -213,7 +222,7 @@ export function* calibrationSteps(
       scan: scan satisfies ScanResult,
     },
     publicPrefix: prefix.tokens,
-    rotationSeed: null,
+    rotationSeed,
     layers,
     finalResidual: expectedMagnitude(final),
     knownTokens,

@@ -1,6 +1,6 @@
 import {
   argmax,
-  BOS_TOKEN,
+  bosTokenOf,
   embedTokens,
   finishLogits,
   forwardRows,
@@ -47,15 +47,14 @@ export function sampleText(
   random: SeededRandom,
   trace?: LlamaTrace,
 ): number[] {
+  const bos = bosTokenOf(model.config);
   const tokens: number[] = [];
   const cache = prefix.cache.fork();
   let { logits } = prefix;
   while (tokens.length < count) {
     const drawn = sampleToken(logits, random);
     const next =
-      drawn === BOS_TOKEN
-        ? argmax(logits.map((v, i) => (i === BOS_TOKEN ? Number.NEGATIVE_INFINITY : v)))
-        : drawn;
+      drawn === bos ? argmax(logits.map((v, i) => (i === bos ? Number.NEGATIVE_INFINITY : v))) : drawn;
     tokens.push(next);
     if (tokens.length === count && trace === undefined) break;
     const [hidden] = forwardRows(model, embedTokens(model, [next]), cache, trace);
@@ -70,9 +69,10 @@ export function sampleTexts(
   options: { readonly texts: number; readonly tokens: number; readonly seed: number },
 ): number[][] {
   const random = new SeededRandom(options.seed);
-  const prefix = prefixContext(model, [BOS_TOKEN]);
+  const bos = bosTokenOf(model.config);
+  const prefix = prefixContext(model, [bos]);
   return Array.from({ length: options.texts }, () => [
-    BOS_TOKEN,
+    bos,
     ...sampleText(model, prefix, options.tokens - 1, random),
   ]);
 }

@@ -2,6 +2,7 @@ import { SottoError } from '@sotto/base';
 import type { SlotVector } from '@sotto/he/scheme';
 import { embedTokens, type LlamaModel } from '@sotto/model';
 import type { ClientPlan } from './plan.js';
+import { StreamRotation } from './rotation.js';
 
 /**
  * The slots of a block of embedded tokens, ready to encrypt at `plan.inputLevel`. Short blocks repeat their last token, so that no
@@ -25,7 +26,8 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
       fix: 'Split the prompt into blocks.',
     });
   }
-  const rows = embedTokens(model, tokens);
+  const rotation = rotationOf(plan);
+  const rows = embedTokens(model, tokens).map((row) => rotation?.apply(row) ?? row);
   const rare = rareTokens(plan, tokens).length;
   if (rare > 0) {
     throw new SottoError('The private part has characters that the model was hardly trained on.', {
@@ -41,6 +43,9 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
   }
   return { re, im: null };
 }
+
+const rotationOf = ({ dim, rotationSeed }: ClientPlan): StreamRotation | null =>
+  rotationSeed === null ? null : new StreamRotation(dim, rotationSeed);
 
 const hasPublicPrefix = (prefix: readonly number[], tokens: readonly number[]): boolean =>
   prefix.every((token, i) => tokens[i] === token);
@@ -120,5 +125,6 @@ export function readHidden(
       fix: 'Avoid rare characters in the private part, or use a mode without approximations.',
     });
   }
-  return out;
+  const rotation = rotationOf(plan);
+  return rotation === null ? out : out.map((row) => rotation.undo(row));
 }

@@ -5,6 +5,7 @@ import { Arithmetic } from './arithmetic.js';
 import type { BlockPlace } from './block.js';
 import type { Calibration } from './calibration.js';
 import { requirePublicPrefix } from './client-side.js';
+import { type ComputedModel, computedModel } from './computed-model.js';
 import { type CachedLayer, EncryptedKvCache, partsOf } from './kv-cache.js';
 import { type LayerScope, runLayer } from './layer.js';
 import { publicPages } from './layout.js';
@@ -66,6 +67,7 @@ export class EncryptedTransformer<C extends object> {
   readonly plains: PlainCache<C>;
   readonly #options: TransformerOptions<C>;
   readonly #arithmetic: Arithmetic<C>;
+  readonly #computed: ComputedModel;
   #blocks = 0;
   #context: PublicContext | undefined;
 
@@ -76,6 +78,7 @@ export class EncryptedTransformer<C extends object> {
     const pairs: [string, unknown, unknown][] = [
       ['model digest', model.digest, plan.modelDigest],
       ['calibration digest', calibration.modelDigest, plan.modelDigest],
+      ['rotation', calibration.rotationSeed, plan.client.rotationSeed],
       ['slots', evaluator.slots, plan.layout.slots],
       ['level after a refresh', refresher.outputLevel, plan.topLevel],
     ];
@@ -96,6 +99,7 @@ export class EncryptedTransformer<C extends object> {
       });
     }
     this.#arithmetic = new Arithmetic(evaluator);
+    this.#computed = computedModel(model, calibration);
     this.plains = new PlainCache(evaluator, {
       budgetBytes: options.weightCacheBytes ?? 4 * 2 ** 30,
       plainBytes: options.plainBytes ?? estimatedPlainBytes(evaluator.slots),
@@ -137,7 +141,8 @@ export class EncryptedTransformer<C extends object> {
    * @throws SottoError `PLAN_WINDOW_EXCEEDED`, `ENGINE_ABORTED`, `ENGINE_BLOCK_ROWS`.
    */
   async forward(talk: Conversation<C>, input: C, rows: number, options: ForwardOptions<C> = {}): Promise<C> {
-    const { model, plan, evaluator, refresher, calibration, trace } = this.#options;
+    const { plan, evaluator, refresher, trace } = this.#options;
+    const { model, calibration } = this.#computed;
     const { layout } = plan;
     if (!Number.isInteger(rows) || rows < 1 || rows > layout.blockRows) {
       throw new SottoError('A block has between one row and the rows of the plan.', {

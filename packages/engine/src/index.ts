@@ -54,6 +54,7 @@ export {
   type PlanOptions,
   workOfBlock,
 } from './plan.js';
+export { PLANTED_TOKEN, type PlantedSink, plantedModel } from './planted-model.js';
 export { type Degrees, defaultDegrees, type LayerPolynomials } from './polynomials.js';
 export {
   type PublicContext,

@@ -70,6 +70,8 @@ export interface ClientPlan {
   readonly knownTokens: readonly number[];
   /** Tokens with which every public part begins; see `withPublicPrefix`. */
   readonly publicPrefix: readonly number[];
+  /** Of the rotation of the residual stream: inputs are rotated, outputs turned back; null without one. */
+  readonly rotationSeed: number | null;
 }
 
 export interface PlanOptions {
@@ -181,6 +183,7 @@ export async function makePlan(
       publicCapacity: Math.max(1, config.contextLength - 1),
       knownTokens: calibration.knownTokens,
       publicPrefix: calibration.publicPrefix,
+      rotationSeed: calibration.rotationSeed,
     },
     keys: { rotations: [], conjugationLevel: -1, relinearisationLevel: -1 },
     block: new DryRunEvaluator(1, 0, 0).counts,

@@ -6,6 +6,7 @@ import {
   isKernelLayer,
   type LayerCalibration,
 } from './calibration.js';
+import type { StreamRotation } from './rotation.js';
 
 /** The linear shift of a layer's scores, see {@link LayerCalibration}. */
 export type RowShift = Pick<LayerCalibration, 'shift' | 'offset' | 'slope'>;
@@ -60,11 +61,13 @@ export function shiftOf(
  *
  * @param layers row shifts; null for a layer with kernel attention.
  * @param from rows before it are public: nothing of them is encrypted.
+ * @param rotation of the residual stream: its sizes are those of the rotated one.
  */
 export function observeRanges(
   layers: readonly (RowShift | AnyLayerCalibration | null)[],
   from: number,
   listen: RangeListener,
+  rotation: StreamRotation | null = null,
 ): LlamaTrace {
   const normalised = new Map<number, Float64Array>();
   return (name, layer, position, values, head) => {
@@ -86,9 +89,10 @@ export function observeRanges(
       const squares = logSumExp(values, 1) - 2 * half;
       listen('logSquareSum', layer, squares, squares);
     } else if (isRangeKind(name)) {
+      const ofStream = rotation !== null && (name === 'residual' || name === 'residualMiddle');
       let low = Number.POSITIVE_INFINITY;
       let high = Number.NEGATIVE_INFINITY;
-      for (const value of values) {
+      for (const value of ofStream ? rotation.apply(values) : values) {
         low = Math.min(low, value);
         high = Math.max(high, value);
       }

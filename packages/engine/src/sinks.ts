@@ -1,4 +1,4 @@
-import { BOS_TOKEN, embedTokens, type LlamaModel, traceRows } from '@sotto/model';
+import { bosTokenOf, embedTokens, type LlamaModel, traceRows } from '@sotto/model';
 import { prefixContext } from './calibration-texts.js';
 
 /** Rows whose mean square exceeds the median of their layer by this factor are massive activations (arXiv 2402.17762). */
@@ -74,7 +74,7 @@ export function findPublicPrefix(
   texts: readonly (readonly number[])[],
   given: readonly (readonly number[])[] = [],
 ): PrefixMeasure[] {
-  const starts = given.length > 0 ? given : [[BOS_TOKEN]];
+  const starts = given.length > 0 ? given : [[bosTokenOf(model.config)]];
   const tried = starts.map((tokens) => measure(model, tokens, texts));
   const better = (a: Measured, b: Measured): Measured => (total(b) < total(a) ? b : a);
   let best = tried.reduce(better);

@@ -12,6 +12,10 @@ import {
 import { calibrate } from './calibrate.js';
 import type { Calibration } from './calibration.js';
 
+/** Names a model that is in no file, by what it was made from. */
+export const digestOf = (made: unknown): string =>
+  toHex(sha256(new TextEncoder().encode(JSON.stringify(made))));
+
 /**
  * A random model that fits small rings, and its calibration: two layers of width 8, two heads, grouped keys. Weights are scaled so
  * that all ranges are tame; it has no language, but every part of the circuit of its kinds.
@@ -62,7 +66,7 @@ export function tinyTestModel(
     w2: tensor(dim * hiddenDim, fan(hiddenDim, bilinear ? 0.25 : 0.5)),
     w3: tensor(hiddenDim * dim, fan(dim, 1)),
   }));
-  const digest = toHex(sha256(new TextEncoder().encode(JSON.stringify([seed, config]))));
+  const digest = digestOf([seed, config]);
   const finalNorm = tensor(dim, 0.1, 1);
   const model: LlamaModel = { config, embedding, layers, finalNorm, head: embedding, digest };
   // A random model is asked about any tokens, not about its own text.

@@ -18,6 +18,7 @@ import type { Evaluator, Refresher, SlotVector } from '@sotto/he/scheme';
 import { embedTokens, finishLogits, forward, type LlamaModel } from '@sotto/model';
 import type { Calibration } from './calibration.js';
 import { embedRows, readHidden } from './client-side.js';
+import { computedModel } from './computed-model.js';
 import { EncryptedTransformer } from './execute.js';
 import { publicPages } from './layout.js';
 import type { Plan } from './plan.js';
@@ -75,7 +76,9 @@ export async function tracePass<C extends object>(
     });
   }
   const { evaluator, refresher, read, write } = scheme;
-  const trace = new PrecisionTrace<C>({ model, calibration, plan, read });
+  const computed = computedModel(model, calibration);
+  const { rotation } = computed;
+  const trace = new PrecisionTrace<C>({ ...computed, plan, read });
   const transformer = new EncryptedTransformer<C>({
     model,
     calibration,
@@ -91,7 +94,10 @@ export async function tracePass<C extends object>(
   try {
     for (let at = 0; at < privateTokens.length; at += plan.client.blockRows) {
       const tokens = privateTokens.slice(at, at + plan.client.blockRows);
-      trace.begin(talk, embedTokens(model, tokens));
+      trace.begin(
+        talk,
+        embedTokens(model, tokens).map((row) => rotation?.apply(row) ?? row),
+      );
       const input = write(embedRows(model, plan.client, tokens), plan.client.inputLevel);
       const out = await transformer.forward(talk, input, tokens.length);
       const slots = read(out);

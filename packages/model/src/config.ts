@@ -1,4 +1,5 @@
 import { SottoError } from '@sotto/base';
+import { BOS_TOKEN } from './tokenizer.js';
 
 /**
  * How a head weighs its keys by their scores s.
@@ -29,6 +30,8 @@ export interface LlamaConfig {
   readonly ropeBase: number;
   /** Width of a head; dim / headCount when absent. */
   readonly headDim?: number;
+  /** The token with which every text begins; {@link BOS_TOKEN} when absent. */
+  readonly bosToken?: number;
   /** `softmax` when absent. */
   readonly attention?: AttentionKind;
   /** Added to the mean square of a head's sums; with `kernel4-rms` only. */
@@ -39,6 +42,12 @@ export interface LlamaConfig {
 
 export const attentionKindOf = (config: LlamaConfig): AttentionKind => config.attention ?? 'softmax';
 export const gateKindOf = (config: LlamaConfig): GateKind => config.gate ?? 'silu';
+
+export const bosTokenOf = (config: LlamaConfig): number => config.bosToken ?? BOS_TOKEN;
+
+/** The field of a configuration for what a file gives as its first token; nothing for the usual one or none. */
+export const bosTokenField = (token: unknown): Pick<LlamaConfig, 'bosToken'> =>
+  typeof token !== 'number' || token === BOS_TOKEN ? {} : { bosToken: token };
 
 /** Whether the model computes what other programs call a Llama. */
 export const isPlainLlama = (config: LlamaConfig): boolean =>
@@ -70,6 +79,9 @@ export function checkConfig(config: LlamaConfig): void {
   for (const name of ['normEps', 'ropeBase'] as const) {
     if (!(config[name] > 0 && config[name] < 1e12)) fail(`${name} is not positive`, config[name]);
   }
+  const bos = bosTokenOf(config);
+  if (!Number.isInteger(bos) || bos < 0 || (config.bosToken !== undefined && bos >= config.vocabSize))
+    fail('the first token is not in the vocabulary', bos);
   if (config.headDim === undefined && config.dim % config.headCount !== 0)
     fail('dim is no multiple of headCount', config.dim);
   const headDim = headDimOf(config);

@@ -1,6 +1,6 @@
 import { SottoError } from '@sotto/base';
 import { assembleLlama, type LayerNames, notLlama, type TensorNames } from './assemble.js';
-import type { LlamaConfig } from './config.js';
+import { bosTokenField, type LlamaConfig } from './config.js';
 import type { GgufFile } from './gguf.js';
 import type { LlamaModel, StockTensor } from './llama2c.js';
 import { shownName } from './tensor-store.js';
@@ -73,6 +73,7 @@ export function readGgufConfig(file: GgufFile): LlamaConfig {
     tied: !file.shapes.has(names.head),
     normEps: numberOf(file, 'llama.attention.layer_norm_rms_epsilon'),
     ropeBase: numberOf(file, 'llama.rope.freq_base', 10000),
+    ...bosTokenField(file.metadata.get('tokenizer.ggml.bos_token_id')),
   };
 }
 

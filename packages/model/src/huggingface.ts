@@ -8,6 +8,8 @@ import {
 } from './assemble.js';
 import {
   attentionKindOf,
+  bosTokenField,
+  bosTokenOf,
   checkConfig,
   gateKindOf,
   headDimOf,
@@ -128,6 +130,7 @@ export function readHuggingFaceConfig(text: string): LlamaConfig {
     normEps: numberOf(config, 'rms_norm_eps', 1e-6),
     ropeBase: ropeBaseOf(config),
     ...(headDim * headCount === dim ? {} : { headDim }),
+    ...bosTokenField(config.bos_token_id),
     ...kinds,
   };
   checkConfig(read);
@@ -188,6 +191,7 @@ export function toHuggingFace(
     tie_word_embeddings: c.tied,
     rms_norm_eps: c.normEps,
     rope_theta: c.ropeBase,
+    bos_token_id: bosTokenOf(c),
     attention_bias: false,
     mlp_bias: false,
   };

@@ -5,6 +5,7 @@ export {
   type AttentionKind,
   attentionKindOf,
   attentionWidthOf,
+  bosTokenOf,
   checkConfig,
   type GateKind,
   gateKindOf,

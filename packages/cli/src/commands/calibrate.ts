@@ -7,7 +7,7 @@ import {
   keepCalibration,
   writeCalibration,
 } from '@sotto/engine';
-import { BOS_TOKEN, readModelFile, readTokenizerFile, type Tokenizer } from '@sotto/model';
+import { readModelFile, readTokenizerFile, type Tokenizer } from '@sotto/model';
 import type { Command, Options } from '../command.js';
 import { readCorpus } from '../corpus.js';
 import { exitCodes } from '../exit-codes.js';
@@ -19,7 +19,7 @@ const MOST_TEXTS = 1_000_000;
 /** Tokens of a public prefix as a template would write it, BOS in front. */
 function prefixTokens(tokenizer: Tokenizer, text: string): number[] {
   const tokens = tokenizer.encode(text, { bos: false, special: true });
-  return tokens[0] === BOS_TOKEN ? tokens : [BOS_TOKEN, ...tokens];
+  return tokens[0] === tokenizer.bosToken ? tokens : [tokenizer.bosToken, ...tokens];
 }
 
 async function corporaOf(options: Options, tokenizer: Tokenizer, maxTokens: number) {
