@@ -5,7 +5,7 @@ import {
   type SanitizedSummary,
 } from '@sotto/client';
 import type { ModelFiles } from '@sotto/model';
-import type { Statement } from '@sotto/privacy';
+import type { Receipt, Statement } from '@sotto/privacy';
 import type { Options, Output } from './command.js';
 import { openSanitizer } from './sanitizer-options.js';
 
@@ -68,17 +68,11 @@ export async function askSanitized(
   }
 }
 
-const round = (value: number, digits: number) => Number(value.toFixed(digits));
+export const round = (value: number, digits: number) => Number(value.toFixed(digits));
 
-/** The object that `--json` prints. */
-export function sanitizedReport({ session, prepared, statement, summary, answer, startMs }: SanitizedResult) {
-  const { receipt } = prepared;
-  const { seconds } = summary;
-  const whole = seconds.sanitize + seconds.ledger + seconds.total;
+/** What a text was protected by, and what that cost. */
+export function protectionReport(receipt: Receipt, statement: Statement) {
   return {
-    mode: 'sanitized',
-    model: session.server.name,
-    modelDigest: session.server.digest,
     table: receipt.tableName,
     tableDigest: receipt.tableDigest,
     notion: receipt.notion,
@@ -98,6 +92,19 @@ export function sanitizedReport({ session, prepared, statement, summary, answer,
       spentLifetime: statement.spentLifetime,
       ofLifetime: statement.budget?.lifetime ?? null,
     },
+  };
+}
+
+/** The object that `--json` prints. */
+export function sanitizedReport({ session, prepared, statement, summary, answer, startMs }: SanitizedResult) {
+  const { receipt } = prepared;
+  const { seconds } = summary;
+  const whole = seconds.sanitize + seconds.ledger + seconds.total;
+  return {
+    mode: 'sanitized',
+    model: session.server.name,
+    modelDigest: session.server.digest,
+    ...protectionReport(receipt, statement),
     sent: prepared.sent,
     answer,
     answerAsSent: summary.answerAsSent,
@@ -124,14 +131,16 @@ export function sanitizedReport({ session, prepared, statement, summary, answer,
 
 export type SanitizedReport = ReturnType<typeof sanitizedReport>;
 
-const percent = (share: number) => `${(100 * share).toFixed(3)} %`;
+export const percent = (share: number) => `${(100 * share).toFixed(3)} %`;
 
-/** The same for people, as a receipt. */
-export function sanitizedSummary(report: SanitizedReport): string {
-  const { epsilonPerToken, blockBits, budget, seconds } = report;
-  const rows: [string, string][] = [
-    ['mode', 'sanitized: the server read all that left, and its answer; this is not encryption'],
-    ['model', `${report.model} (${report.modelDigest.slice(0, 16)}...)`],
+type Rows = [string, string][];
+
+export const rowsText = (rows: Rows) => rows.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join('');
+
+/** What a text was protected by, for people. */
+export function protectionRows(report: ReturnType<typeof protectionReport>): Rows {
+  const { epsilonPerToken, blockBits, budget } = report;
+  return [
     ['table', `${report.table} ${report.tableDigest.slice(0, 8)}...`],
     ['notion', report.notion],
     [
@@ -154,11 +163,20 @@ export function sanitizedSummary(report: SanitizedReport): string {
       'budget',
       `epoch ${budget.epoch}: ${budget.spentEpoch.toFixed(2)} of ${budget.ofEpoch}; for life ${budget.spentLifetime.toFixed(2)} of ${budget.ofLifetime}`,
     ],
+  ];
+}
+
+/** The same for people, as a receipt. */
+export function sanitizedSummary(report: SanitizedReport): string {
+  const { seconds } = report;
+  return rowsText([
+    ['mode', 'sanitized: the server read all that left, and its answer; this is not encryption'],
+    ['model', `${report.model} (${report.modelDigest.slice(0, 16)}...)`],
+    ...protectionRows(report),
     [
       'time',
       `first token ${seconds.firstToken.toFixed(2)} s, all ${seconds.total.toFixed(2)} s; sanitizer ${percent(report.sanitizerShare)}, ledger ${percent(report.ledgerShare)}`,
     ],
     ['server saw', `${report.promptTokens} prompt tokens and ${report.answerTokens} answer tokens in clear`],
-  ];
-  return rows.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join('');
+  ]);
 }

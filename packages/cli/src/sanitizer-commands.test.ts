@@ -1,4 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -133,6 +135,53 @@ describe('sotto ledger', () => {
     expect(broken.code).toBe(3);
     expect(broken.err).toContain('LEDGER_CORRUPT');
     expect((await sotto('ledger', 'forget')).err).toContain('USAGE_ACTION');
+  });
+});
+
+describe('sotto ask --upstream', () => {
+  it('asks in mode sanitized only, with a key that no output shows', async () => {
+    const seen: string[] = [];
+    const upstream = createServer((request, response) => {
+      let body = '';
+      request.on('data', (data) => {
+        body += data;
+      });
+      request.on('end', () => {
+        seen.push(`${request.headers.authorization} ${body}`);
+        const { messages } = JSON.parse(body) as { messages: { content: string }[] };
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        const choices = [{ delta: { content: `Dear ${messages[0]!.content}` }, finish_reason: 'stop' }];
+        response.end(`data: ${JSON.stringify({ choices })}\n\ndata: [DONE]\n\n`);
+      });
+    });
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`;
+    const question = ['--private', 'Quentina from Xyzzyville', '--ledger', join(folder, 'upstream')];
+    const args = ['ask', '--upstream', url, '--upstream-model', 'some', ...question];
+    process.env.SOTTO_UPSTREAM_KEY = 'sk-canary-77';
+    try {
+      expect((await sotto(...args)).err).toContain('Code: USAGE_MODE');
+      expect(seen).toEqual([]);
+      const { code, out, err } = await sotto(...args, '--mode', 'sanitized', '--json');
+      expect(code, err).toBe(0);
+      expect(seen[0]).toContain('Bearer sk-canary-77');
+      expect(seen[0]).not.toMatch(/Quentina|Xyzzyville/);
+      const report = JSON.parse(out);
+      expect(report.answer).toMatch(/^Dear Quentina \S+ Xyzzyville$/);
+      expect(report).toMatchObject({
+        table: 'neutral-1',
+        draws: 1,
+        epsilonPerToken: { exact: 'ln(1084483/398959)' },
+      });
+      expect(out + err).not.toContain('sk-canary');
+      process.env.SOTTO_UPSTREAM_KEY = 'sk-canary 78';
+      const refused = await sotto(...args, '--mode', 'sanitized');
+      expect(refused.err).toContain('UPSTREAM_KEY');
+      expect(refused.err).not.toContain('canary');
+    } finally {
+      delete process.env.SOTTO_UPSTREAM_KEY;
+      upstream.close();
+    }
   });
 });
 

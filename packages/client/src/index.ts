@@ -18,15 +18,21 @@ export {
 export { type LocalModel, loadLocalModel } from './local-model.js';
 export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
 export { type Prompt, type PromptTexts, TextAssembler, tokenizePrompt } from './prompt.js';
+export type { SanitizedQuestion } from './sanitized/question.js';
 export {
   type PreparedQuestion,
   type SanitizedPiece,
-  type SanitizedQuestion,
   SanitizedSession,
   type SanitizedSessionOptions,
   type SanitizedSummary,
 } from './sanitized/sanitized-session.js';
 export { SanitizerState } from './sanitized/sanitizer-state.js';
+export {
+  type PreparedUpstreamQuestion,
+  type UpstreamOptions,
+  UpstreamSession,
+  type UpstreamSummary,
+} from './sanitized/upstream-session.js';
 export {
   type Question,
   Session,

@@ -21,6 +21,7 @@ import { askReport } from '../report.js';
 import { askWithRetry, retryOf, retryOption } from '../retry.js';
 import { askSanitized, sanitizedReport, sanitizedSummary } from '../sanitized-answer.js';
 import { modeOption, sanitizedOptions } from '../sanitizer-options.js';
+import { askUpstream, requireSanitizedMode, upstreamOptions } from '../upstream-answer.js';
 
 async function askInClear(options: Options, output: Output): Promise<number> {
   const json = options.flag('json');
@@ -54,6 +55,7 @@ export const command: Command = {
     ...draftOptions,
     ...retryOption,
     ...sanitizedOptions,
+    ...upstreamOptions,
     ...parameterOptions,
     ...modelOptions,
     ...calibrationOptions,
@@ -62,6 +64,8 @@ export const command: Command = {
     compare: { help: 'Run the clear model here too, and show how far the answer is from its answer.' },
   },
   async run(options, output) {
+    requireSanitizedMode(options);
+    if (options.text('upstream') !== undefined) return await askUpstream(options, output);
     if (options.required('mode') === 'sanitized') return await askInClear(options, output);
     const machine = machineOf(options);
     const maxTokens = options.integer('tokens', 1, 4096) ?? 4;

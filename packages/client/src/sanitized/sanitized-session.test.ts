@@ -21,7 +21,8 @@ import {
 } from '@sotto/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LocalModel, loadLocalModel, Session } from '../index.js';
-import { type SanitizedQuestion, SanitizedSession, type SanitizedSummary } from './sanitized-session.js';
+import type { SanitizedQuestion } from './question.js';
+import { SanitizedSession, type SanitizedSummary } from './sanitized-session.js';
 import { SanitizerState } from './sanitizer-state.js';
 
 let model: LocalModel;

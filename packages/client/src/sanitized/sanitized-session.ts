@@ -17,6 +17,7 @@ import {
 } from '@sotto/protocol';
 import { Connection, type ConnectionOptions } from '../connection.js';
 import { systemUnused } from '../prompt.js';
+import { requirePrivateText, requireTokens, type SanitizedQuestion, streamMismatch } from './question.js';
 import { tokenizerOfServer } from './server-tokenizer.js';
 
 export interface SanitizedSessionOptions extends ConnectionOptions {
@@ -24,21 +25,6 @@ export interface SanitizedSessionOptions extends ConnectionOptions {
   /** Where the tokenizer is; the embedded model's when absent. */
   readonly files?: ModelFiles;
   readonly signal?: AbortSignal;
-}
-
-export interface SanitizedQuestion {
-  /** Leaves this process as it is. */
-  readonly publicText?: string | undefined;
-  /** Leaves this process only after its words were replaced. */
-  readonly privateText: string;
-  /** Largest number of answer tokens. */
-  readonly maxTokens: number;
-  /** Fixed replies repeat within a context, e.g. a conversation; default one for all. */
-  readonly context?: string;
-  /** Continue the text instead of answering it by the chat template of the model; so does a model without a template. */
-  readonly raw?: boolean | undefined;
-  /** System message of a conversation; leaves this process as it is. */
-  readonly system?: string | undefined;
 }
 
 /** A question that was sanitized and paid for, and has not left yet. */
@@ -136,19 +122,8 @@ export class SanitizedSession {
    */
   prepare(question: SanitizedQuestion): PreparedQuestion {
     const { publicText = '', privateText, maxTokens, context = '' } = question;
-    if (privateText.trim() === '') {
-      throw new SottoError('The private part is empty.', {
-        code: 'PROMPT_PRIVATE_EMPTY',
-        fix: 'Put at least one word into the private part; a prompt without one needs no sanitizer.',
-      });
-    }
-    if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
-      throw new SottoError('At least one answer token must be asked for.', {
-        code: 'PROMPT_TOKENS',
-        facts: { maxTokens },
-        fix: 'Ask for 1 or more tokens.',
-      });
-    }
+    requirePrivateText(privateText);
+    requireTokens(maxTokens);
     let sent = '';
     let tokens: readonly number[] = [];
     const { receipt, substitutions, times } = this.#sanitizer.sanitize(
@@ -190,7 +165,7 @@ export class SanitizedSession {
       }
       firstMs ??= performance.now();
       answerTokens += event.tokens.length;
-      if (answerTokens > prepared.maxTokens) throw mismatch('more tokens than were asked for');
+      if (answerTokens > prepared.maxTokens) throw streamMismatch('more tokens than were asked for');
       const bytes = Buffer.concat(event.tokens.map((token) => this.#tokenizer.bytesOf(token)));
       const restoreStartMs = performance.now();
       const text = restored.push(bytes);
@@ -198,8 +173,8 @@ export class SanitizedSession {
       answerAsSent += asSent.decode(bytes, { stream: true });
       yield { text, tokens: event.tokens };
     }
-    if (!done) throw mismatch('no end');
-    if (done.answerTokens !== answerTokens) throw mismatch('other tokens than it says');
+    if (!done) throw streamMismatch('no end');
+    if (done.answerTokens !== answerTokens) throw streamMismatch('other tokens than it says');
     const rest = restored.finish();
     if (rest !== '') yield { text: rest, tokens: [] };
     const endMs = performance.now();
@@ -267,10 +242,3 @@ export class SanitizedSession {
 
 /** UTF-16 units of a token at most, in any vocabulary worth the name (runs of spaces are the longest). */
 const LONGEST_TOKEN_UNITS = 256;
-
-const mismatch = (found: string) =>
-  new SottoError('The stream of the answer is not what the protocol says.', {
-    code: 'RESULT_MISMATCH',
-    facts: { found },
-    fix: 'Ask again; use the same Sotto version at client and server.',
-  });

@@ -1,0 +1,43 @@
+import { SottoError } from '@sotto/base';
+
+export interface SanitizedQuestion {
+  /** Leaves this process as it is. */
+  readonly publicText?: string | undefined;
+  /** Leaves this process only after its words were replaced. */
+  readonly privateText: string;
+  /** Largest number of answer tokens. */
+  readonly maxTokens: number;
+  /** Fixed replies repeat within a context, e.g. a conversation; default one for all. */
+  readonly context?: string;
+  /** Continue the text instead of answering it by the chat template of the model; so does a model without a template. */
+  readonly raw?: boolean | undefined;
+  /** System message of a conversation; leaves this process as it is. */
+  readonly system?: string | undefined;
+}
+
+/** @throws `PROMPT_PRIVATE_EMPTY` */
+export function requirePrivateText(text: string): void {
+  if (text.trim() !== '') return;
+  throw new SottoError('The private part is empty.', {
+    code: 'PROMPT_PRIVATE_EMPTY',
+    fix: 'Put at least one word into the private part; a prompt without one needs no sanitizer.',
+  });
+}
+
+/** @throws `PROMPT_TOKENS` */
+export function requireTokens(maxTokens: number): void {
+  if (Number.isSafeInteger(maxTokens) && maxTokens >= 1) return;
+  throw new SottoError('At least one answer token must be asked for.', {
+    code: 'PROMPT_TOKENS',
+    facts: { maxTokens },
+    fix: 'Ask for 1 or more tokens.',
+  });
+}
+
+/** What came is not what a protocol says. */
+export const streamMismatch = (found: string) =>
+  new SottoError('The stream of the answer is not what the protocol says.', {
+    code: 'RESULT_MISMATCH',
+    facts: { found },
+    fix: 'Ask again; check that server and client speak the same protocol.',
+  });
