@@ -82,6 +82,7 @@ describe('a wrong command line', () => {
 
 describe('exit codes', () => {
   it('tell bad input from an absent server', async () => {
+    expect((await sotto('run', '--prompt', 'x', '--system', 'y')).err).toContain('PROMPT_SYSTEM_UNUSED');
     expect((await sotto('demo', '--model', '/nowhere.bin')).code).toBe(3);
     expect((await sotto('serve', '--model', new URL(import.meta.url).pathname)).code).toBe(3);
     expect((await sotto('ask', '--private', 'x', '--server', 'http://127.0.0.1:9')).code).toBe(5);

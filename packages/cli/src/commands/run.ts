@@ -1,5 +1,5 @@
 import { SottoError } from '@sotto/base';
-import { loadLocalModel, TextAssembler } from '@sotto/client';
+import { loadLocalModel, systemUnused, TextAssembler } from '@sotto/client';
 import { accelerate, encodeChat, generate } from '@sotto/model';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
@@ -42,6 +42,7 @@ export const command: Command = {
     const system = options.text('system');
     // A model without a template can only continue a text.
     const asText = options.flag('raw') || tokenizer.chatTemplate === null;
+    if (asText && system !== undefined) throw systemUnused();
     const tokens = asText
       ? tokenizer.encode(prompt)
       : encodeChat(tokenizer, [
