@@ -2,8 +2,13 @@ import { SottoError } from './errors.js';
 
 /** Writes little-endian fields into a growing buffer. */
 export class ByteWriter {
-  #bytes = new Uint8Array(256);
+  #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
+
+  /** @param capacityBytes what is written without growing: what is as long as that is finished without a copy. */
+  constructor(capacityBytes = 256) {
+    this.#bytes = new Uint8Array(capacityBytes);
+  }
 
   get length(): number {
     return this.#length;
@@ -62,8 +67,19 @@ export class ByteWriter {
     return this.u16(encoded.length).bytes(encoded);
   }
 
+  /** Writes over what stands at a place. */
+  setU32(at: number, value: number): this {
+    new DataView(this.#bytes.buffer, 0, this.#length).setUint32(at, value, true);
+    return this;
+  }
+
+  /** What was written so far: a view until more is written. */
+  written(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#length);
   }
 }
 

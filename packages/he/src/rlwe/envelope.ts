@@ -14,6 +14,8 @@ export type EnvelopeType = keyof typeof ENVELOPE_TYPES;
 const MAGIC = new Uint8Array([0x53, 0x74, 0x74, 0x6f]);
 const VERSION = 1;
 const CHECKSUM_BYTES = 8;
+/** Magic, version, type, length of the digest, body length, checksum: all of an envelope but the digest and the body. */
+export const ENVELOPE_BYTES = 4 + 2 + 2 + 2 + 8 + CHECKSUM_BYTES;
 
 export interface EnvelopeHeader {
   readonly type: EnvelopeType;
@@ -24,24 +26,24 @@ export interface EnvelopeHeader {
 /**
  * Wraps a body: magic "Stto", version and type (16 bits each), parameters digest (text), body length (64 bits), body, checksum of
  * all that. Little-endian throughout.
+ *
+ * @param bodyBytes size of the body, so that it is written in place; more room is made when it is larger.
  */
 export function sealEnvelope(
   type: EnvelopeType,
   parametersDigest: string,
   body: (writer: ByteWriter) => void,
+  bodyBytes = 256,
 ): Uint8Array {
-  const inner = new ByteWriter();
-  body(inner);
-  const content = inner.finish();
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(ENVELOPE_BYTES + parametersDigest.length + bodyBytes);
   writer.bytes(MAGIC).u16(VERSION).u16(ENVELOPE_TYPES[type]).text(parametersDigest);
-  writer.u32(content.length % 2 ** 32).u32(Math.floor(content.length / 2 ** 32));
-  const head = writer.finish();
-  const out = new Uint8Array(head.length + content.length + CHECKSUM_BYTES);
-  out.set(head);
-  out.set(content, head.length);
-  out.set(checksum64(out.subarray(0, out.length - CHECKSUM_BYTES)), out.length - CHECKSUM_BYTES);
-  return out;
+  const sizeAt = writer.length;
+  writer.u32(0).u32(0);
+  const bodyAt = writer.length;
+  body(writer);
+  const length = writer.length - bodyAt;
+  writer.setU32(sizeAt, length % 2 ** 32).setU32(sizeAt + 4, Math.floor(length / 2 ** 32));
+  return writer.bytes(checksum64(writer.written())).finish();
 }
 
 /**

@@ -5,9 +5,10 @@ import type { RingContext } from './context.js';
 import { openEnvelope, sealEnvelope } from './envelope.js';
 import { type EvaluationKeyId, planOf } from './key-plan.js';
 import { SEED_BYTES, type SeededEvaluationKey } from './keys.js';
-import { packBits, packedLength, unpackBits } from './packing.js';
+import { packBits, packedBytes, packedLength, unpackBits } from './packing.js';
 import type { Parameters } from './parameters.js';
 import type { SeededCiphertext } from './seeded-ciphertext.js';
+import { keyBodyBytes } from './wire-size.js';
 
 const KINDS = ['relin', 'galois', 'denseToSparse', 'sparseToDense'] as const;
 const SET_ID_BYTES = 16;
@@ -22,11 +23,14 @@ export function serializeCiphertext(a: Ciphertext): Uint8Array {
       facts: { level: a.level },
     });
   }
+  const { params } = context;
   const words = context.ring.read(a.c0, 2 * a.basis.size * context.n);
-  return sealEnvelope('ciphertext', context.params.digest, (writer) => {
+  const rows = [...a.basis.indices, ...a.basis.indices];
+  const body = (writer: ByteWriter) => {
     writeShape(writer, a.level, a.scale);
-    writeRows(writer, context.params, words, [...a.basis.indices, ...a.basis.indices]);
-  });
+    writeRows(writer, params, words, rows);
+  };
+  return sealEnvelope('ciphertext', params.digest, body, SHAPE_BYTES + packedBytes(params, rows));
 }
 
 /** @throws as {@link openEnvelope}, and `DATA_VALUE` for a level, scale or residue out of range. */
@@ -45,11 +49,14 @@ export function deserializeCiphertext(context: RingContext, bytes: Uint8Array): 
 /** Body: level, scale, seed, c0. */
 export function serializeSeededCiphertext(a: SeededCiphertext): Uint8Array {
   const { parameters } = a;
-  return sealEnvelope('seededCiphertext', parameters.digest, (writer) => {
+  const rows = parameters.levels[a.level].basis;
+  const body = (writer: ByteWriter) => {
     writeShape(writer, a.level, a.scale);
     writer.bytes(a.seed);
-    writeRows(writer, parameters, a.c0, parameters.levels[a.level].basis);
-  });
+    writeRows(writer, parameters, a.c0, rows);
+  };
+  const bodyBytes = SHAPE_BYTES + SEED_BYTES + packedBytes(parameters, rows);
+  return sealEnvelope('seededCiphertext', parameters.digest, body, bodyBytes);
 }
 
 /** @throws as {@link deserializeCiphertext} */
@@ -64,13 +71,15 @@ export function deserializeSeededCiphertext(params: Parameters, bytes: Uint8Arra
 
 /** Body: kind, Galois element, maxLevel, number of digits, key-set id, seed, b polynomials. */
 export function serializeEvaluationKey(key: SeededEvaluationKey): Uint8Array {
-  return sealEnvelope('evaluationKey', key.parameters.digest, (writer) => {
+  const body = (writer: ByteWriter) => {
     writer.u8(KINDS.indexOf(key.id.kind));
     writer.u32(key.id.kind === 'galois' ? key.id.galois : 0);
     writer.u16(key.plan.maxLevel).u8(key.plan.digits.length);
     writer.bytes(fromHex(key.setId)).bytes(key.seed);
     for (const b of key.b) writeRows(writer, key.parameters, b, key.plan.rows);
-  });
+  };
+  const { parameters, plan } = key;
+  return sealEnvelope('evaluationKey', parameters.digest, body, keyBodyBytes(parameters, plan));
 }
 
 /** @throws as {@link deserializeCiphertext}, and `HE_KEY_PLAN` when no plan has these digits. */
@@ -95,6 +104,9 @@ export function deserializeEvaluationKey(params: Parameters, bytes: Uint8Array):
   return { id, plan, setId, parameters: params, seed, b };
 }
 
+/** Level and scale. */
+const SHAPE_BYTES = 2 + 8;
+
 function writeShape(writer: ByteWriter, level: number, scale: number): void {
   writer.u16(level).f64(scale);
 }
@@ -115,8 +127,9 @@ function writeRows(
   rows: readonly number[],
 ): void {
   const { n, primes } = params;
+  const packed = new Uint32Array(n);
   rows.forEach((index, row) => {
-    writer.words(packBits(words.subarray(row * n, (row + 1) * n), bitLength(primes[index])));
+    writer.words(packBits(words.subarray(row * n, (row + 1) * n), bitLength(primes[index]), packed));
   });
 }
 

@@ -1,4 +1,4 @@
-import { bitLength } from '../ring/index.js';
+import { ENVELOPE_BYTES } from './envelope.js';
 import {
   denseToSparsePlan,
   type EvaluationKeyId,
@@ -7,11 +7,9 @@ import {
   sparseToDensePlan,
 } from './key-plan.js';
 import { SEED_BYTES } from './keys.js';
-import { packedLength } from './packing.js';
+import { packedBytes } from './packing.js';
 import type { Parameters } from './parameters.js';
 
-/** Magic, version, type, length of the digest, body length, checksum: all of an envelope but the digest and the body. */
-const ENVELOPE_BYTES = 4 + 2 + 2 + 2 + 8 + 8;
 /** Kind, Galois element, level, digits, key-set id, seed. */
 const KEY_HEADER_BYTES = 1 + 4 + 2 + 1 + 16 + SEED_BYTES;
 
@@ -22,9 +20,11 @@ export function evaluationKeyPlan(params: Parameters, id: EvaluationKeyId, maxLe
   return keySwitchPlan(params, maxLevel);
 }
 
+/** Of an evaluation key without its envelope. */
+export const keyBodyBytes = (params: Parameters, plan: KeySwitchPlan): number =>
+  KEY_HEADER_BYTES + plan.digits.length * packedBytes(params, plan.rows);
+
 /** Exact size of a serialised evaluation key. */
 export function evaluationKeyWireBytes(params: Parameters, plan: KeySwitchPlan): number {
-  const rowWords = (index: number) => packedLength(params.n, bitLength(params.primes[index]));
-  const words = plan.digits.length * plan.rows.reduce((sum, index) => sum + rowWords(index), 0);
-  return ENVELOPE_BYTES + params.digest.length + KEY_HEADER_BYTES + 4 * words;
+  return ENVELOPE_BYTES + params.digest.length + keyBodyBytes(params, plan);
 }
