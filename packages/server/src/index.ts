@@ -13,7 +13,7 @@ export type {
   EngineOptions,
   StartEngine,
 } from './engine/port.js';
-export { startWorkerEngine } from './engine/worker-engine.js';
+export { startProcessEngine } from './engine/process-engine.js';
 export { KeyStore, type KeyStoreOptions, ownerOf } from './keys/key-store.js';
 export { type LogFields, type Logger, lineLogger, silentLogger } from './log.js';
 export { describeModel } from './model-info.js';

@@ -5,8 +5,8 @@ import { SottoError } from '@sotto/base';
 import type { AnswerMode, ModelInfo } from '@sotto/protocol';
 import { createApp } from './app.js';
 import type { StartEngine } from './engine/port.js';
-import { makeSharedMemory } from './engine/shared-store.js';
-import { startWorkerEngine } from './engine/worker-engine.js';
+import { startProcessEngine } from './engine/process-engine.js';
+import { PublicMemory } from './engine/public-store.js';
 import { KeyStore } from './keys/key-store.js';
 import { type Logger, silentLogger } from './log.js';
 import { Journals } from './state/journal.js';
@@ -58,7 +58,7 @@ export interface ServeOptions {
   /** Running blocks get this long to end when the server is closed; default none. */
   readonly graceMs?: number;
   readonly log?: Logger;
-  /** Default: the encrypted transformer in a worker thread a session. */
+  /** Default: the encrypted transformer in a process a session. */
   readonly startEngine?: StartEngine;
   /** Default: the clear model in one worker thread, for all clients. */
   readonly startTextModel?: StartTextModel;
@@ -122,14 +122,16 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
           totalQuotaBytes: options.keysTotalQuotaBytes ?? 64 * 2 ** 30,
           log,
         });
+  const publicStore = new PublicMemory(PUBLIC_MEMORY_BYTES);
   const sessions = new SessionStore({
-    startEngine: options.startEngine ?? ((engine) => startWorkerEngine(engine, { engineModule, log })),
+    startEngine:
+      options.startEngine ?? ((engine) => startProcessEngine(engine, { engineModule, log, publicStore })),
     engine: {
       modelPath,
       calibrationPath,
       backend,
       threads,
-      publicMemory: makeSharedMemory(PUBLIC_MEMORY_BYTES),
+      ...(options.keyMemoryFolder === undefined ? {} : { keyMemoryFolder: options.keyMemoryFolder }),
     },
     modelDigest: model.digest,
     allowInsecure: options.allowInsecure ?? false,

@@ -31,8 +31,14 @@ import { ClientRefresher } from './client-refresher.js';
 import { serverMemoryForecast } from './forecast.js';
 import { type Machine, makeMachine } from './machine.js';
 import { availableMemoryBytes, requireMemory } from './memory.js';
-import type { BlockHooks, BlockResult, Engine, EngineDescription, EngineOptions } from './port.js';
-import { SharedStore } from './shared-store.js';
+import type {
+  BlockHooks,
+  BlockResult,
+  Engine,
+  EngineDescription,
+  EngineOptions,
+  PublicStore,
+} from './port.js';
 
 /** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
 const WORKING_BYTES = 512 * 2 ** 20;
@@ -45,7 +51,7 @@ class LlamaEngine implements Engine {
   readonly #context: RingContext;
   readonly #keys: EvaluationKeySet;
   readonly #checkpoints: Checkpoints | null;
-  readonly #publicStore: SharedStore | null;
+  readonly #publicStore: PublicStore | undefined;
   #machine: Machine | undefined;
   #publicTokens: readonly number[] | undefined;
   #publicContext: PublicContext | undefined;
@@ -56,9 +62,10 @@ class LlamaEngine implements Engine {
     model: LlamaModel,
     setup: SessionSetup,
     context: RingContext,
-    { stateFolder, publicMemory }: Pick<EngineOptions, 'stateFolder' | 'publicMemory'>,
+    stateFolder: string | undefined,
+    publicStore: PublicStore | undefined,
   ) {
-    this.#publicStore = publicMemory === undefined ? null : new SharedStore(publicMemory);
+    this.#publicStore = publicStore;
     this.#model = model;
     this.#setup = setup;
     this.#context = context;
@@ -96,14 +103,14 @@ class LlamaEngine implements Engine {
     }
     // The conversation opens with the first block, when the keys are there; a prefix that cannot be run is refused now.
     requirePublicPrefix(this.#setup.plan.client.publicPrefix, tokens);
-    this.#publicContext = this.#prefill(tokens);
+    this.#publicContext = await this.#prefill(tokens);
     this.#publicTokens = tokens;
   }
 
   /** Runs a public part in the clear, unless a session of this server has run it before. */
-  #prefill(tokens: readonly number[]): PublicContext {
+  async #prefill(tokens: readonly number[]): Promise<PublicContext> {
     const id = publicId(this.#model, tokens);
-    const known = this.#publicStore?.get(id) ?? null;
+    const known = (await this.#publicStore?.get(id)) ?? null;
     if (known !== null) return readPublic(id, known);
     const made = prefillPublic(this.#model, tokens);
     this.#publicStore?.put(id, writePublic(made));
@@ -174,12 +181,10 @@ class LlamaEngine implements Engine {
     position: number,
   ): Promise<Conversation<Ciphertext>> {
     const conversation = transformer.conversation(this.#publicContext ?? publicTokens);
-    if (!this.#checkpoints) return conversation;
-    const stored = await this.#checkpoints.cache(publicTokens, position);
+    const stored = await this.#checkpoints?.cache(publicTokens, position);
     if (stored) conversation.cache.restore(stored.layers, stored.place);
-    else if (position !== publicTokens.length) {
-      throw stateLost();
-    }
+    // The rows before this block were computed by an engine that is gone.
+    else if (position !== publicTokens.length) throw stateLost();
     return conversation;
   }
 
@@ -235,7 +240,7 @@ function requireKey(expected: SetupKey, id: SetupKey['id'], maxLevel: number): v
  *
  * @throws `MEMORY_INSUFFICIENT`, `BACKEND_UNAVAILABLE`, and the errors of model and plan.
  */
-export async function startEngine(options: EngineOptions): Promise<Engine> {
+export async function startEngine(options: EngineOptions, publicStore?: PublicStore): Promise<Engine> {
   const { weights } = await readModelFile({ model: options.modelPath });
   const setup = await makeSetup(weights, options);
   const { parameters } = setup;
@@ -248,5 +253,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     ...{ logN: parameters.logN, primes: parameters.primes },
     ...(keyMemoryFolder === undefined ? {} : { coldFolder: keyMemoryFolder }),
   });
-  return new LlamaEngine(weights, setup, new RingContext(parameters, ring), options);
+  const context = new RingContext(parameters, ring);
+  return new LlamaEngine(weights, setup, context, options.stateFolder, publicStore);
 }

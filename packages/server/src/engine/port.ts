@@ -1,7 +1,8 @@
 import type { ProgressListener } from '@sotto/base';
 import type { KeyEntry, ParameterChoice, RefreshMode, Rows, Window } from '@sotto/protocol';
+import type { KeyFiles } from '../keys/stored-key-set.js';
 
-/** What a session's engine needs to start. Crosses a thread boundary, so it is plain data. */
+/** What a session's engine needs to start. Goes to another process, so it is plain data. */
 export interface EngineOptions {
   readonly modelPath: string;
   /** Calibration of the model; the one at hand when absent. */
@@ -17,8 +18,13 @@ export interface EngineOptions {
   readonly stateFolder?: string;
   /** Folder for a file that holds the keys, so that they need not all be in memory; they are when it is absent. */
   readonly keyMemoryFolder?: string;
-  /** Memory of a {@link SharedStore} for what is computed from public parts; nothing is kept when absent. */
-  readonly publicMemory?: SharedArrayBuffer;
+}
+
+/** What engines of one server share: bytes that were computed from public data. */
+export interface PublicStore {
+  /** Null when there is no such entry. The bytes are not to be changed. */
+  get(key: string): Promise<Uint8Array | null>;
+  put(key: string, bytes: Uint8Array): void;
 }
 
 /** What an engine tells about itself once parameters and plan are built. */
@@ -54,8 +60,12 @@ export interface BlockResult {
  */
 export interface Engine {
   readonly description: EngineDescription;
+  /** Largest memory of the engine's process so far; absent where it shares the server's. */
+  readonly peakRssBytes?: number;
   /** Takes ownership of `bytes`. A key that is not for these parameters is refused with a typed error. */
   loadKey(index: number, bytes: Uint8Array): Promise<void>;
+  /** As `loadKey`, from a key store that the engine reads by itself. Absent where it shares the server's process. @throws `KEYS_DAMAGED`. */
+  loadStoredKey?(index: number, files: KeyFiles): Promise<void>;
   /** Runs the public part in clear; it precedes every private row. */
   loadPublic(tokens: readonly number[], hooks: BlockHooks): Promise<void>;
   /**
@@ -69,4 +79,4 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-export type StartEngine = (options: EngineOptions) => Promise<Engine>;
+export type StartEngine = (options: EngineOptions, publicStore?: PublicStore) => Promise<Engine>;

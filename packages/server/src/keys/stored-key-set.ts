@@ -13,6 +13,13 @@ import { type Chunks, PartFile } from './part-file.js';
 
 const MANIFEST = 'manifest.json';
 
+/** Where a stored key lies. */
+export interface KeyFiles {
+  readonly folder: string;
+  readonly sizeBytes: number;
+  readonly parts: readonly { readonly digest: string; readonly sizeBytes: number }[];
+}
+
 /** Sizes of the parts of a key. */
 function partSizes(sizeBytes: number): number[] {
   const whole = Math.floor(sizeBytes / PART_BYTES);
@@ -181,6 +188,15 @@ export class StoredKeySet {
       }
       return out;
     });
+  }
+
+  /** Where a key lies, for a process that reads it by itself as {@link readKey} does. @throws `KEYSET_INCOMPLETE`. */
+  filesOf(index: number): KeyFiles {
+    const { sizeBytes } = this.#requireKey(index);
+    const digests = this.#keys.get(index);
+    if (!digests) throw incomplete(1);
+    const parts = digests.map((digest) => ({ digest, sizeBytes: this.part(digest).sizeBytes }));
+    return { folder: join(this.folder, 'parts'), sizeBytes, parts };
   }
 
   /** @throws `KEYSET_INCOMPLETE`. */

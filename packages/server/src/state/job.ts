@@ -58,6 +58,8 @@ export class Job implements BlockHooks {
   readonly fingerprint: string;
   readonly resumed: number;
   readonly #memory: RefreshMemory | undefined;
+  /** Exchanges that wait for the client, by the digest of their ciphertext. */
+  readonly #asking = new Map<string, Promise<Uint8Array>>();
   readonly #startMs = performance.now();
   #endMs: number | undefined;
   #nextId: number;
@@ -161,9 +163,14 @@ export class Job implements BlockHooks {
   async refresh(ciphertext: Uint8Array): Promise<Uint8Array> {
     if (this.#cancel.signal.aborted) throw cancelled();
     const digest = createHash('sha256').update(ciphertext).digest('hex');
+    // An engine that takes the place of a lost one asks for what that asked for.
+    const open = this.#asking.get(digest);
+    if (open) return await open;
     const known = await this.#memory?.get(digest);
     if (known) return known;
-    const reply = await this.#askClient(ciphertext);
+    const asked = this.#askClient(ciphertext);
+    this.#asking.set(digest, asked);
+    const reply = await asked.finally(() => this.#asking.delete(digest));
     await this.#memory?.put(digest, reply);
     return reply;
   }

@@ -1,7 +1,7 @@
 import { randomBytes, SottoError } from '@sotto/base';
 import type { KeyEntry, SessionRequest } from '@sotto/protocol';
-import { DeferredEngine } from '../engine/deferred-engine.js';
 import type { EngineOptions, StartEngine } from '../engine/port.js';
+import { RestartableEngine } from '../engine/restartable-engine.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
 import type { Logger } from '../log.js';
@@ -71,7 +71,7 @@ export class SessionStore {
       });
     const tokenDigest = Buffer.from(record.tokenDigest, 'hex');
     const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };
-    const engine = new DeferredEngine(record.description, start);
+    const engine = new RestartableEngine(record.description, start);
     const { queue } = this;
     return Session.restore({ identity, engine, queue, log: this.#options.log, journal }, record, keySet);
   }
@@ -121,11 +121,14 @@ export class SessionStore {
       const id = hex(16);
       const token = hex(32);
       const journal = keySet ? this.#options.journals?.of(id) : undefined;
-      const engine = await this.#options.startEngine({
-        ...this.#options.engine,
-        ...{ refresh, parameters },
-        ...(journal ? { stateFolder: journal.engineFolder } : {}),
-      });
+      const start = () =>
+        this.#options.startEngine({
+          ...this.#options.engine,
+          ...{ refresh, parameters },
+          ...(journal ? { stateFolder: journal.engineFolder } : {}),
+        });
+      const running = await start();
+      const engine = new RestartableEngine(running.description, start, running);
       const owner = keySet?.owner ?? id;
       const tokenDigest = tokenDigestOf(token);
       const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };

@@ -10,13 +10,19 @@ import {
   type SessionInfo,
   type SessionStatus,
 } from '@sotto/protocol';
-import type { BlockHooks, Engine } from '../engine/port.js';
+import type { BlockHooks, BlockResult } from '../engine/port.js';
+import type { RestartableEngine } from '../engine/restartable-engine.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
 import type { Logger } from '../log.js';
 import { Job } from './job.js';
 import type { JobQueue } from './job-queue.js';
 import type { JobRecord, SessionJournal, SessionRecord } from './journal.js';
+import { Sequence } from './sequence.js';
+import { SessionKeys } from './session-keys.js';
 import { JOBS_KEPT, SessionRecords } from './session-records.js';
+
+/** A job whose engine process was lost goes on in a new one this many times. */
+const MOST_RESTARTS = 3;
 
 const clearHooks: BlockHooks = {
   progress: () => {},
@@ -36,7 +42,7 @@ export interface SessionIdentity {
 
 export interface SessionParts {
   readonly identity: SessionIdentity;
-  readonly engine: Engine;
+  readonly engine: RestartableEngine;
   readonly queue: JobQueue;
   readonly log: Logger;
   /** For a session that outlives the server: one whose keys are stored. */
@@ -49,22 +55,15 @@ export const tokenDigestOf = (text: string): Buffer => createHash('sha256').upda
 /** Keys, public part, encrypted rows and jobs of one client. */
 export class Session {
   readonly #identity: SessionIdentity;
-  readonly #engine: Engine;
-  /** Checksum of each stored key, by index. */
-  readonly #keys = new Map<number, number>();
+  readonly #engine: RestartableEngine;
+  readonly #keys: SessionKeys;
+  readonly #sequence: Sequence;
   readonly #jobs = new Map<string, Job>();
-  #publicTokens: readonly number[] | undefined;
   #publicLoading: Promise<void> | undefined;
-  #positions = 0;
-  /** Where the last finished block began, and its rows. */
-  #lastBlock: { readonly position: number; readonly rows: number } | undefined;
-  #privateRows = 0;
-  #droppedRows = 0;
-  #keyBytes = 0;
   #ciphertextBytes = 0;
   #messages = 0;
   #bootstraps = 0;
-  /** Of earlier runs of the server: an engine counts from its own start. */
+  /** Of earlier engines: one counts from its own start. */
   #bootstrapsBefore = 0;
   #clientRefreshes = 0;
   #current: Job | undefined;
@@ -72,16 +71,16 @@ export class Session {
   readonly #queue: JobQueue;
   readonly #log: Logger;
   readonly #records: SessionRecords;
-  /** False for a restored session that nothing has used yet: its engine has not started. */
+  /** False while the engine holds neither the keys of the set nor the public part. */
   #awake = true;
-  #keySet: StoredKeySet | undefined;
-  #keysReady: Promise<void> | undefined;
-  #loadError: unknown;
+  #waking: Promise<void> | undefined;
   #closed = false;
 
   constructor({ identity, engine, queue, log, journal }: SessionParts) {
     this.#identity = identity;
     this.#engine = engine;
+    this.#keys = new SessionKeys(engine);
+    this.#sequence = new Sequence(engine.description.window);
     this.#queue = queue;
     this.#log = log;
     this.#records = new SessionRecords(journal, log, () => this.#snapshot());
@@ -94,13 +93,8 @@ export class Session {
    */
   static restore(parts: SessionParts, record: SessionRecord, keySet: StoredKeySet): Session {
     const session = new Session(parts);
-    session.#keySet = keySet;
-    keySet.users++;
-    session.#publicTokens = record.publicTokens ?? undefined;
-    session.#positions = record.positions;
-    session.#lastBlock = record.lastBlock ?? undefined;
-    session.#droppedRows = record.droppedRows;
-    session.#privateRows = record.privateRows;
+    session.#keys.use(keySet);
+    session.#sequence.restore(record);
     session.#ciphertextBytes = record.ciphertextBytes;
     session.#messages = record.messages;
     session.#bootstrapsBefore = record.bootstraps;
@@ -114,9 +108,9 @@ export class Session {
     return this.#identity.id;
   }
 
-  /** False for a session of an earlier run of the server that nothing has used yet. */
+  /** False while the session has no engine. */
   get inMemory(): boolean {
-    return this.#awake || this.working;
+    return this.#engine.running || this.working;
   }
 
   get idleMs(): number {
@@ -138,91 +132,59 @@ export class Session {
 
   /** Exact size of a key. @throws `KEY_UNKNOWN`. */
   keySizeBytes(index: number): number {
-    const entry = this.#engine.description.keys[index];
-    if (entry) return entry.sizeBytes;
-    throw new SottoError('The session has no key of this index.', {
-      code: 'KEY_UNKNOWN',
-      facts: { index, keys: this.#engine.description.keys.length },
-      fix: 'Send the keys of the list that the session was opened with.',
-    });
+    return this.#keys.sizeOf(index);
   }
 
   /** Stores one key. The same key again changes nothing. @throws `KEY_CONFLICT` and the engine's errors. */
   async putKey(index: number, bytes: Uint8Array): Promise<{ index: number; missing: number }> {
-    const expected = this.keySizeBytes(index);
-    if (bytes.length !== expected) {
-      throw new SottoError('The key has not the size that the key list says.', {
-        code: 'KEY_SIZE',
-        facts: { index, sizeBytes: bytes.length, expected },
-        fix: 'Make the key for the parameters of this session.',
-      });
-    }
-    const checksum = checksum32(bytes);
-    const stored = this.#keys.get(index);
-    if (stored === undefined) {
-      await this.#engine.loadKey(index, bytes);
-      this.#keys.set(index, checksum);
-      this.#keyBytes += expected;
-    } else if (stored !== checksum) {
-      throw new SottoError('Another key is stored under this index.', {
-        code: 'KEY_CONFLICT',
-        facts: { index },
-        fix: 'Open a new session for new keys.',
-      });
-    }
-    return { index, missing: this.#keysMissing };
+    await this.#keys.put(index, bytes);
+    return { index, missing: this.#keys.missing };
   }
 
   /** Begins to load every key of a stored set; {@link keysLoaded} tells how far it is. */
   async useKeySet(set: StoredKeySet): Promise<void> {
-    this.#keySet = set;
-    set.users++;
+    this.#keys.use(set);
+    this.#awake = false;
     await this.#records.save();
-    this.#startLoading(set);
+    this.#wake().catch(() => {});
   }
 
-  #startLoading(set: StoredKeySet): Promise<void> {
-    this.#keysReady ??= this.#loadKeySet(set).catch((error) => {
-      this.#loadError = error;
+  /** Brings what the engine needs of a session with stored keys into it: keys, then the public part. @throws the errors of both. */
+  #wake(): Promise<void> {
+    if (this.#awake) return Promise.resolve();
+    this.#waking ??= this.#load().finally(() => {
+      this.#waking = undefined;
     });
-    return this.#keysReady;
+    return this.#waking;
   }
 
-  /** Brings a restored session back into memory: keys, then the public part. @throws the errors of both. */
-  async #wake(): Promise<void> {
-    if (this.#awake) return;
-    await this.#startLoading(this.#keySet!);
-    if (this.#loadError !== undefined) throw this.#loadError;
-    if (this.#awake) return;
+  async #load(): Promise<void> {
+    await this.#keys.load();
+    const tokens = this.#sequence.publicTokens;
+    if (tokens) await this.#engine.loadPublic(tokens, clearHooks);
     this.#awake = true;
-    if (this.#publicTokens) {
-      this.#publicLoading = this.#engine.loadPublic(this.#publicTokens, clearHooks);
-      await this.#publicLoading;
-    }
+  }
+
+  /** Frees the engine. What it held comes from disk when it is needed again. */
+  async #sleep(): Promise<void> {
+    this.#awake = false;
+    this.#keys.forget();
+    this.#bootstrapsBefore += this.#bootstraps;
+    this.#bootstraps = 0;
+    await this.#engine.stop();
+  }
+
+  /** The engine's state can be made again: stored keys, and no encrypted rows but those that are on disk. */
+  get #recoverable(): boolean {
+    if (this.#closed || !this.#keys.set) return false;
+    return this.#records.durable || !this.#sequence.hasPrivateRows;
   }
 
   /** Keys that are in memory. @throws what stopped the loading of a key set, e.g. `KEYS_DAMAGED`. */
   keysLoaded(): { loaded: number; total: number } {
-    if (this.#keySet) void this.#startLoading(this.#keySet);
-    if (this.#loadError !== undefined) throw this.#loadError;
-    return { loaded: this.#keys.size, total: this.#engine.description.keys.length };
-  }
-
-  async #loadKeySet(set: StoredKeySet): Promise<void> {
-    await set.touch();
-    let damage: unknown;
-    for (const { index } of this.#engine.description.keys) {
-      if (this.#closed) return;
-      try {
-        const bytes = await set.readKey(index);
-        if (damage === undefined) await this.putKey(index, bytes);
-      } catch (error) {
-        if (!SottoError.is(error) || error.code !== 'KEYS_DAMAGED') throw error;
-        // The rest is only checked, so that one more upload brings everything that is damaged.
-        damage ??= error;
-      }
-    }
-    if (damage !== undefined) throw damage;
+    const progress = this.#keys.progress();
+    this.#wake().catch(() => {});
+    return progress;
   }
 
   /** Takes the public part, once. The same tokens again change nothing. */
@@ -235,29 +197,20 @@ export class Session {
         fix: 'Use the tokenizer of this model.',
       });
     }
-    if (this.#publicTokens) {
-      const same =
-        tokens.length === this.#publicTokens.length && tokens.every((t, i) => t === this.#publicTokens![i]);
-      if (!same) {
-        throw new SottoError('The session has another public part.', {
-          code: 'PUBLIC_CONFLICT',
-          facts: { publicTokens: this.#publicTokens.length },
-          fix: 'Open a new session for another public part.',
-        });
-      }
-      return this.#publicLoading;
-    }
-    this.#requireRoom('public', 0, tokens.length);
-    await this.#wake();
-    this.#publicTokens = tokens;
-    this.#publicLoading = this.#engine.loadPublic(tokens, clearHooks);
+    if (this.#sequence.hasPublic(tokens)) return this.#publicLoading;
+    this.#sequence.setPublic(tokens);
+    // An engine that sleeps is told when it wakes.
+    this.#publicLoading = this.#awake ? this.#engine.loadPublic(tokens, clearHooks) : Promise.resolve();
     try {
       await this.#publicLoading;
     } catch (error) {
-      this.#publicTokens = undefined;
-      throw error;
+      this.#publicLoading = undefined;
+      if (!isLost(error) || !this.#recoverable) {
+        this.#sequence.clear();
+        throw error;
+      }
+      await this.#sleep();
     }
-    this.#positions = tokens.length;
     await this.#records.save();
   }
 
@@ -272,47 +225,15 @@ export class Session {
   async startBlock(rows: Rows, jobId: string): Promise<Job> {
     const fingerprint = [rows.position, rows.rows, ...rows.ciphertexts.map((c) => checksum32(c))].join(':');
     if (this.#current?.fingerprint === fingerprint && !this.#current.failed) return this.#current;
-    await this.#wake();
-    if (this.#current?.fingerprint === fingerprint && !this.#current.failed) return this.#current;
-    if (this.#keysMissing > 0) {
+    if (!this.#keys.set && this.#keys.missing > 0) {
       throw new SottoError('Keys are missing.', {
         code: 'KEYS_MISSING',
-        facts: { missing: this.#keysMissing },
+        facts: { missing: this.#keys.missing },
         fix: 'Send every key of the list before the first block.',
       });
     }
     this.#requireQuiet();
-    if (!this.#publicTokens) {
-      throw new SottoError('The public part is missing.', {
-        code: 'PUBLIC_MISSING',
-        fix: 'Send it before the first block; it holds at least the start token.',
-      });
-    }
-    const earliest = this.#earliestPosition();
-    if (rows.position < earliest || rows.position > this.#positions) {
-      throw new SottoError('The block does not continue the sequence.', {
-        code: 'BLOCK_OUT_OF_ORDER',
-        facts: { position: rows.position, earliest, expected: this.#positions },
-        fix: 'Send blocks in order, each once.',
-      });
-    }
-    const { blockRows } = this.#engine.description.window;
-    if (rows.rows > blockRows) {
-      throw new SottoError('The block has more rows than fit.', {
-        code: 'BLOCK_TOO_LONG',
-        facts: { rows: rows.rows, largest: blockRows },
-        fix: 'Split the private part into blocks.',
-      });
-    }
-    const positions = this.#positions;
-    this.#positions = rows.position;
-    try {
-      this.#requireRoom('private', rows.position - this.#publicTokens.length, rows.rows);
-    } catch (error) {
-      this.#positions = positions;
-      throw error;
-    }
-    this.#droppedRows += positions - rows.position;
+    this.#sequence.begin(rows);
     const job = new Job({
       id: jobId,
       sessionId: this.id,
@@ -323,7 +244,6 @@ export class Session {
     this.#jobs.set(job.id, job);
     for (const old of [...this.#jobs.keys()].slice(0, -JOBS_KEPT)) this.#jobs.delete(old);
     this.#ciphertextBytes += rows.ciphertexts.reduce((sum, c) => sum + c.length, 0);
-    this.#privateRows += rows.rows;
     try {
       await this.#records.accept(job, rows);
     } catch (error) {
@@ -331,23 +251,17 @@ export class Session {
       this.#current = undefined;
       throw error;
     }
-    void this.#follow(job, rows, async () => {});
+    void this.#follow(job, rows);
     return job;
   }
 
-  /** Runs a job to its end. @param ready is awaited when the job leaves the queue. */
-  #follow(job: Job, rows: Rows, ready: () => Promise<void>): Promise<void> {
+  /** Runs a job to its end. */
+  #follow(job: Job, rows: Rows): Promise<void> {
     const done = job.follow(
-      (start) =>
-        this.#queue.run(this.#identity.owner, job.signal, async () => {
-          await ready();
-          start();
-          return await this.#engine.run(rows, job);
-        }),
+      (start) => this.#queue.run(this.#identity.owner, job.signal, () => this.#compute(job, rows, start)),
       async ({ bootstraps, rows: result, notKept }) => {
         if (notKept !== undefined) this.#log('state not kept', { job: job.id.slice(0, 8), code: notKept });
-        this.#positions += rows.rows;
-        this.#lastBlock = { position: rows.position, rows: rows.rows };
+        this.#sequence.finish(rows);
         this.#bootstraps = bootstraps;
         this.#clientRefreshes += job.refreshCount;
         const status = this.status();
@@ -358,6 +272,23 @@ export class Session {
     return done.then(() => this.#records.end(job, rows));
   }
 
+  /** Runs a block, and once more when the engine process was lost. @throws `WORKER_LOST` when that happens again and again. */
+  async #compute(job: Job, rows: Rows, start: () => void): Promise<BlockResult> {
+    for (let restarts = 0; ; restarts++) {
+      try {
+        await this.#wake();
+        start();
+        return await this.#engine.run(rows, job);
+      } catch (error) {
+        if (!isLost(error) || !this.#recoverable) throw error;
+        await this.#sleep();
+        job.signal.throwIfAborted();
+        if (restarts === MOST_RESTARTS) throw lostAgain(error, restarts + 1);
+        this.#log('job restarts', { job: job.id.slice(0, 8), restarts: restarts + 1 });
+      }
+    }
+  }
+
   /** All that a restarted server needs to go on. */
   #snapshot(): Omit<SessionRecord, 'version' | 'jobs'> {
     const { tokenDigest, ...identity } = this.#identity;
@@ -365,15 +296,11 @@ export class Session {
     return {
       ...identity,
       tokenDigest: tokenDigest.toString('hex'),
-      keySet: this.#keySet!.id,
+      keySet: this.#keys.set!.id,
       description: { ...description, keys: [...description.keys] },
-      publicTokens: this.#publicTokens ? [...this.#publicTokens] : null,
-      positions: this.#positions,
-      lastBlock: this.#lastBlock ?? null,
-      droppedRows: this.#droppedRows,
+      ...this.#sequence.snapshot(),
       bootstraps: this.#bootstrapsBefore + this.#bootstraps,
       clientRefreshes: this.#clientRefreshes,
-      privateRows: this.#privateRows,
       ciphertextBytes: this.#ciphertextBytes,
       messages: this.#messages,
     };
@@ -404,7 +331,7 @@ export class Session {
     try {
       const rows = await this.#records.file(job.id, 'block');
       this.#log('job continues', { job: job.id.slice(0, 8), run: job.resumed + 1 });
-      await this.#follow(job, rows, () => this.#wake());
+      await this.#follow(job, rows);
     } catch (error) {
       await job.follow(
         () => Promise.reject(error),
@@ -418,14 +345,19 @@ export class Session {
   async reset(): Promise<void> {
     this.#requireQuiet();
     await this.#publicLoading;
-    this.#publicTokens = undefined;
+    this.#sequence.clear();
     this.#publicLoading = undefined;
-    this.#positions = 0;
-    this.#lastBlock = undefined;
     this.#current = undefined;
     // Forgotten here first: what the engine then still has on disk belongs to no public part.
     await this.#records.save();
-    if (this.#awake) await this.#engine.reset();
+    await this.#waking?.catch(() => {});
+    if (!this.#awake) return;
+    try {
+      await this.#engine.reset();
+    } catch (error) {
+      if (!isLost(error) || !this.#recoverable) throw error;
+      await this.#sleep();
+    }
   }
 
   job(jobId: string): Job | undefined {
@@ -438,19 +370,19 @@ export class Session {
 
   status(): SessionStatus {
     return {
-      keysMissing: this.#keysMissing,
-      positions: this.#positions,
+      keysMissing: this.#keys.missing,
+      positions: this.#sequence.positions,
       bootstraps: this.#bootstrapsBefore + this.#bootstraps,
       clientRefreshes: this.#clientRefreshes,
       serverSaw: {
-        publicTokens: this.#publicTokens?.length ?? 0,
-        privateRows: this.#privateRows,
-        droppedRows: this.#droppedRows,
-        keyBytes: this.#keyBytes,
+        publicTokens: this.#sequence.publicTokens?.length ?? 0,
+        privateRows: this.#sequence.privateRows,
+        droppedRows: this.#sequence.droppedRows,
+        keyBytes: this.#keys.sizeBytes,
         ciphertextBytes: this.#ciphertextBytes,
         messages: this.#messages,
       },
-      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+      peakRssBytes: process.resourceUsage().maxRSS * 1024 + this.#engine.peakRssBytes,
     };
   }
 
@@ -482,17 +414,8 @@ export class Session {
     try {
       await this.#engine.close();
     } finally {
-      if (this.#keySet) this.#keySet.users--;
+      this.#keys.release();
     }
-  }
-
-  get #keysMissing(): number {
-    return this.#engine.description.keys.length - this.#keys.size;
-  }
-
-  /** Rows of the last block may be dropped; one that has a single row stays. */
-  #earliestPosition(): number {
-    return this.#lastBlock && this.#lastBlock.rows > 1 ? this.#lastBlock.position : this.#positions;
   }
 
   #requireQuiet(): void {
@@ -503,18 +426,14 @@ export class Session {
       retryable: true,
     });
   }
-
-  #requireRoom(part: 'public' | 'private', before: number, added: number): void {
-    const { publicTokens, privateTokens, positions } = this.#engine.description.window;
-    const largest = Math.min(
-      part === 'public' ? publicTokens : privateTokens,
-      positions - this.#positions + before,
-    );
-    if (before + added <= largest) return;
-    throw new SottoError(`The ${part} part is longer than fits.`, {
-      code: 'PROMPT_TOO_LONG',
-      facts: { tokens: before + added, largest },
-      fix: 'Shorten the prompt or ask for fewer tokens.',
-    });
-  }
 }
+
+const isLost = (error: unknown): boolean => SottoError.is(error) && error.code === 'WORKER_LOST';
+
+const lostAgain = (cause: unknown, ends: number) =>
+  new SottoError('The process that computed for this job ended again and again.', {
+    code: 'WORKER_LOST',
+    facts: { ends },
+    fix: 'Ask again when the machine has more memory to spare; `sotto doctor` tests its kernels.',
+    cause,
+  });

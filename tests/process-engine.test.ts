@@ -1,8 +1,8 @@
-// The thread that a session's engine runs in, as built: its module cannot be loaded from TypeScript sources.
+// The process that a session's engine runs in, as built: its module cannot be loaded from TypeScript sources.
 import { SottoError } from '@sotto/base';
 import type { Engine, EngineOptions } from '@sotto/server';
 import { afterEach, expect, it } from 'vitest';
-import { startWorkerEngine } from '../packages/server/dist/index.js';
+import { startProcessEngine } from '../packages/server/dist/index.js';
 import { keyBytes, sealed } from './fixtures/stand-in-engine.mjs';
 
 const engineModule = new URL('./fixtures/stand-in-engine.mjs', import.meta.url).href;
@@ -17,7 +17,7 @@ const log: string[] = [];
 let engine: Engine | undefined;
 
 async function start(overrides: Partial<EngineOptions> = {}) {
-  engine = await startWorkerEngine(
+  engine = await startProcessEngine(
     { ...options, ...overrides },
     { engineModule, log: (event, fields) => void log.push(`${event} ${JSON.stringify(fields)}`) },
   );
@@ -29,6 +29,13 @@ afterEach(async () => {
   engine = undefined;
 });
 
+const pid = () =>
+  JSON.parse(
+    log
+      .filter((line) => line.startsWith('engine process {'))
+      .at(-1)!
+      .slice(15),
+  ).process;
 const quiet = { progress: () => {}, refresh: () => Promise.reject(new Error('not asked')) };
 const rows = (...data: number[]) => ({ position: 0, rows: 1, ciphertexts: [sealed(...data)] });
 const codeOf = (promise: Promise<unknown>) =>
@@ -115,4 +122,31 @@ it('stops a block that waits for a client that cancelled it', async () => {
   expect(await codeOf(block)).toBe('JOB_CANCELLED');
   const next = await running.run(rows(1), { ...quiet, refresh: async () => sealed(41) });
   expect(next.rows.ciphertexts).toEqual([sealed(42)]);
+});
+
+it('ends alone when its process is killed, and says so', async () => {
+  const running = await start();
+  const spinning = running.run(rows(0xee), quiet);
+  const failed = expect(spinning).rejects.toThrow(/reason: SIGSEGV[\s\S]*WORKER_LOST/);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  process.kill(pid(), 'SIGSEGV');
+  await failed;
+  expect(await codeOf(running.run(rows(1), quiet))).toBe('WORKER_LOST');
+  expect(log.at(-1)).toBe('engine process lost {"reason":"SIGSEGV"}');
+  await running.close();
+});
+
+it('hears signals that mean the server without ending', async () => {
+  const running = await start();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid(), signal);
+  expect((await running.run(rows(1), quiet)).rows.ciphertexts).toEqual([sealed(2)]);
+});
+
+it('takes bytes of every length through its standard input, in order', async () => {
+  const running = await start();
+  const long = new Uint8Array(300_001).map((_, i) => (i === 0 ? sealed()[0]! : i % 199));
+  const ciphertexts = [sealed(1), sealed(), long, sealed(9)];
+  const { rows: out } = await running.run({ position: 0, rows: 1, ciphertexts }, quiet);
+  const expected = ciphertexts.map((c) => c.map((byte, i) => (i === 0 ? byte : byte + 1)));
+  expect(out.ciphertexts.map((c, i) => Buffer.compare(c, expected[i]!))).toEqual([0, 0, 0, 0]);
 });
