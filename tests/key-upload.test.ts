@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { Connection, KeySets, keySetIdOf, uploadKeySet } from '@sotto/client';
 import { PART_BYTES } from '@sotto/protocol';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { KillableServer } from './fixtures/killable-server.js';
+import { KillableServer } from './fixtures/killable-server.mjs';
 
 const token = randomBytes(32).toString('hex');
 const sizes = [3 * PART_BYTES + 12_345, 1_000_003, PART_BYTES, 2 * PART_BYTES + 1, PART_BYTES - 1];
