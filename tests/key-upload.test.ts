@@ -10,12 +10,12 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Connection, KeySets, keySetIdOf, uploadKeySet } from '@sotto/client';
 import { PART_BYTES } from '@sotto/protocol';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { BreakingProxy } from './fixtures/breaking-proxy.mjs';
 import { KillableServer } from './fixtures/killable-server.mjs';
 
 const token = randomBytes(32).toString('hex');
@@ -33,59 +33,6 @@ const request = {
 const id = keySetIdOf('78'.repeat(16), request);
 
 const BREAKS = 5;
-
-/** Passes bytes on to the server and counts them; calls `onByte` when the next chosen byte goes by. */
-class BreakingProxy {
-  sent = 0;
-  breaks = 0;
-  readonly #sockets = new Set<Socket>();
-  #server: Server | undefined;
-  port = 0;
-
-  constructor(
-    readonly target: () => number,
-    readonly breakAt: number[],
-    readonly onBreak: (breaks: number) => void,
-  ) {}
-
-  async start(): Promise<void> {
-    this.#server = createServer((client) => {
-      const server = connect(this.target(), '127.0.0.1');
-      for (const socket of [client, server]) {
-        this.#sockets.add(socket);
-        socket.on('error', () => {});
-        socket.on('close', () => {
-          this.#sockets.delete(socket);
-          client.destroy();
-          server.destroy();
-        });
-      }
-      client.on('data', (data) => {
-        this.sent += data.length;
-        if (!server.write(data)) {
-          client.pause();
-          server.once('drain', () => client.resume());
-        }
-        if (this.sent >= (this.breakAt[0] ?? Number.POSITIVE_INFINITY)) {
-          this.breakAt.shift();
-          this.onBreak(++this.breaks);
-        }
-      });
-      server.pipe(client);
-    });
-    await new Promise<void>((resolve) => this.#server!.listen(0, '127.0.0.1', resolve));
-    this.port = (this.#server!.address() as { port: number }).port;
-  }
-
-  breakAll(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  stop(): void {
-    this.breakAll();
-    this.#server?.close();
-  }
-}
 
 let folder: string;
 let server: KillableServer;

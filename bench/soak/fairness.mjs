@@ -13,9 +13,10 @@ export function overtakings(jobs) {
     previousTurn.set(job.owner, turn);
     if (before === undefined || before === 0) return;
     const chosenMs = order[before - 1].startedMs;
+    const served = new Set(order.slice(before, turn + 1).map(({ owner }) => owner));
     const passedOver = order
       .slice(turn + 1)
-      .some(({ owner, submittedMs }) => owner !== job.owner && submittedMs < chosenMs);
+      .some(({ owner, submittedMs }) => !served.has(owner) && submittedMs < chosenMs);
     if (passedOver) count++;
   });
   return count;

@@ -5,11 +5,15 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { jobKills } from './job-kills.mjs';
 import { longRun } from './long-run.mjs';
+import { uploadKills } from './upload-kills.mjs';
 
 const results = fileURLToPath(new URL('../results/reliability.json', import.meta.url));
 
 const drills = {
+  uploads: () => uploadKills({ kills: 50, serverKillsEvery: 2 }),
+  jobs: () => jobKills({ kills: 20, refreshes: ['client', 'bootstrap'], layerCount: 3, limitMs: 600_000 }),
   clients: ({ minutes, share }) =>
     longRun({ minutes, share, uploaders: 50, owners: 7, greedy: 3, pauseMs: 15_000, answerMs: 1_500 }),
 };
@@ -41,10 +45,11 @@ const revision = () => {
 
 for (const name of names) {
   const startedAt = new Date().toISOString();
+  const source = revision();
   const seen = await drills[name]({ minutes, ...(values.share ? { share: Number(values.share) } : {}) });
   const machine = `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores`;
   const all = existsSync(values.out) ? JSON.parse(readFileSync(values.out, 'utf8')) : {};
-  all[name] = { startedAt, revision: revision(), machine, node: process.version, ...seen };
+  all[name] = { startedAt, revision: source, machine, node: process.version, ...seen };
   writeFileSync(values.out, `${JSON.stringify(all, null, 1)}\n`);
   console.log(JSON.stringify({ drill: name, ...all[name] }));
 }
