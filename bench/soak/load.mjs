@@ -89,11 +89,6 @@ console.log(
     openFiles: { first: files0, last: openAtEnd },
     errors,
     memory,
-    order: jobs.map(({ owner, submittedMs, startedMs }) => [
-      owner,
-      Math.round(submittedMs - startMs),
-      Math.round(startedMs - startMs),
-    ]),
     closedBytes,
   }),
 );

@@ -66,7 +66,7 @@ export async function longRun({ minutes, share, ...load }) {
     }
   }
   child.stdin.end();
-  const { memory, order, ...seen } = await next();
+  const { memory, ...seen } = await next();
   const warmUpMs = Math.min(WARM_UP_MS, WARM_UP_SHARE * minutes * 60_000);
   const { first, last, percent } = growth(memory, warmUpMs);
   const megabytes = (bytes) => round(bytes / 1e6);
