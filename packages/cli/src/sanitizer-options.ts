@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { SottoError } from '@sotto/base';
 import { SanitizerState } from '@sotto/client';
-import { readShippedTable, Sanitizer } from '@sotto/privacy';
+import { type Policy, readShippedTable, Sanitizer } from '@sotto/privacy';
 import type { OptionSpecs, Options } from './command.js';
 import { stateFolder } from './options.js';
 
@@ -39,10 +39,14 @@ export const sanitizedOptions: OptionSpecs = {
     help: 'Largest epsilon of an epoch, all questions together, from now on; 200 until one is set.',
   },
   words: {
-    choices: ['all', 'uncommon'],
+    choices: ['all', 'sensitive'],
     value: 'WHICH',
     default: 'all',
-    help: 'Words to replace; uncommon leaves common words of the table in clear.',
+    help: 'Words to replace; sensitive leaves common words of the table in clear, but for names, numbers, delicate topics and your list: a weaker promise.',
+  },
+  'sensitive-list': {
+    value: 'FILE',
+    help: 'With --words sensitive: words of yours that never stay, separated by spaces or lines.',
   },
   context: { value: 'NAME', default: '', help: 'Conversation: replies to equal words repeat within it.' },
   ...ledgerOption,
@@ -85,6 +89,30 @@ export function epsilonBudgetOf(options: Options): number | undefined {
   });
 }
 
+/** @throws `FILE_UNREADABLE`, `USAGE_TWICE`: a list that would not be followed is an error. */
+async function policyOf(options: Options): Promise<Policy> {
+  const path = options.text('sensitive-list');
+  if (options.required('words') === 'all') {
+    if (path === undefined) return { scope: 'every-word' };
+    throw new SottoError('--sensitive-list belongs to --words sensitive.', {
+      code: 'USAGE_TWICE',
+      fix: 'Leave the list out: every word is replaced.',
+    });
+  }
+  if (path === undefined) return { scope: 'sensitive-words' };
+  try {
+    const userWords = (await readFile(path, 'utf8')).split(/\s+/).filter((word) => word !== '');
+    return { scope: 'sensitive-words', userWords };
+  } catch (error) {
+    throw new SottoError('The list of sensitive words cannot be read.', {
+      code: 'FILE_UNREADABLE',
+      facts: { reason: (error as NodeJS.ErrnoException).code ?? 'unknown' },
+      fix: 'Check the path and its permissions.',
+      cause: error,
+    });
+  }
+}
+
 /** Another question of the same person holds the ledger while it sanitizes and connects, not while it waits for its answer. */
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 25;
@@ -115,6 +143,7 @@ export async function openSanitizer(
   folder: string = ledgerFolder(options),
 ): Promise<OpenSanitizer> {
   const tableBytes = await tableBytesOf(options.required('table'));
+  const policy = await policyOf(options);
   const state = await openState(folder, epsilonBudgetOf(options));
   try {
     const startMs = performance.now();
@@ -123,7 +152,7 @@ export async function openSanitizer(
       ledger: state.ledger,
       user: state.user,
       memo: state.memo(),
-      policy: { scope: options.required('words') === 'uncommon' ? 'uncommon-words' : 'every-word' },
+      policy,
     });
     return { sanitizer, state, startMs: performance.now() - startMs };
   } catch (error) {

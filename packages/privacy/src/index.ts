@@ -104,3 +104,9 @@ export {
 } from './table/table.js';
 export { classBits, classOf, drawFromClass, type FormatClass } from './text/classes.js';
 export { type Piece, type PieceKind, pieces } from './text/segment.js';
+export {
+  findSensitive,
+  type SensitiveDetector,
+  type SensitiveKind,
+  type SensitiveSpan,
+} from './text/sensitive.js';

@@ -8,6 +8,7 @@ import { Ledger } from './ledger/ledger.js';
 import { ReplyMemo } from './memo.js';
 import { Sanitizer, type SanitizerOptions } from './sanitizer.js';
 import { encodeTable } from './table/format.js';
+import { findSensitive, type SensitiveDetector } from './text/sensitive.js';
 
 const words = 'the a is was has of flu cold fever cough doctor nurse paris london berlin rome good bad'.split(
   ' ',
@@ -114,7 +115,7 @@ describe('Sanitizer', () => {
   });
 
   it('leaves common words in clear only when the policy says so, and says so', () => {
-    const { sanitizer } = setUp({ policy: { scope: 'uncommon-words', userWords: ['of'] } });
+    const { sanitizer } = setUp({ policy: { scope: 'sensitive-words', userWords: ['of'] } });
     const seen = new Set<string>();
     for (let i = 0; i < 60; i++) {
       const { text, receipt } = sanitizer.sanitize('The doctor is of Rome');
@@ -124,6 +125,38 @@ describe('Sanitizer', () => {
       seen.add(text.split(' ')[3]!);
     }
     expect(seen.size).toBeGreaterThan(1);
+  });
+
+  it('sends nothing when the detector of sensitive words does not work', () => {
+    const policy = (detect: SensitiveDetector) => ({ policy: { scope: 'sensitive-words' as const, detect } });
+    expect(() => setUp(policy(() => []))).toThrow(/DETECTOR_BROKEN/);
+    let works = true;
+    const { sanitizer, ledger } = setUp(
+      policy((text) => {
+        if (!works) throw new Error(text);
+        return findSensitive(text);
+      }),
+    );
+    sanitizer.sanitize('The flu');
+    works = false;
+    const before = ledger.statement('ada').draws;
+    expect(() => sanitizer.sanitize('The flu canary')).toThrow(/DETECTOR_BROKEN/);
+    expect(() => sanitizer.sanitize('The flu canary')).not.toThrow(/canary/);
+    expect(ledger.statement('ada').draws).toBe(before);
+  });
+
+  it('replaces common words where the detector finds them', () => {
+    const { sanitizer } = setUp({ policy: { scope: 'sensitive-words' } });
+    // "Of" is common, but with a capital within a sentence it may be a name.
+    const { text, receipt } = sanitizer.sanitize('The flu has a cold Of fever.');
+    expect(receipt).toMatchObject({ wordsInClear: 3, draws: 4 });
+    expect(text).toMatch(/^The \w+ has a \w+ [A-Z]\w* \w+\.$/);
+    expect(sanitizer.sanitize('The flu has a cold of fever.').receipt).toMatchObject({
+      wordsInClear: 4,
+      draws: 3,
+    });
+    expect(receipt.notion).toContain('among sensitive words only');
+    expect(setUp().sanitizer.sanitize('flu').receipt.notion).not.toContain('sensitive');
   });
 
   it('keeps spaces, punctuation and letter case', () => {

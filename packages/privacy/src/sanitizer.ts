@@ -9,13 +9,20 @@ import { decodeTable, tableDigest } from './table/format.js';
 import { TableSampler } from './table/sampler.js';
 import type { SanitizerTable } from './table/table.js';
 import { classOf, drawFromClass } from './text/classes.js';
+import { checkedDetector } from './text/detector.js';
 import { type Piece, pieces } from './text/segment.js';
+import { findSensitive, type SensitiveDetector } from './text/sensitive.js';
 
 /** Which words are sanitized. Numbers, dates, addresses, ids, symbols and unknown words always are. */
 export type Policy =
   | { readonly scope: 'every-word' }
-  /** Common words of the table pass in clear, but for those of the user's list. */
-  | { readonly scope: 'uncommon-words'; readonly userWords?: readonly string[] };
+  /** Common words of the table pass in clear, but for those of the user's list and what the detector finds. */
+  | {
+      readonly scope: 'sensitive-words';
+      readonly userWords?: readonly string[];
+      /** Default {@link findSensitive}. One that misses an obvious name, number or address is refused. */
+      readonly detect?: SensitiveDetector;
+    };
 
 export interface SanitizerOptions {
   /** A table file; it is decoded and certified before anything else. */
@@ -106,6 +113,8 @@ export class Sanitizer {
   readonly #sampler: TableSampler;
   readonly #policy: Policy;
   readonly #userWords: ReadonlySet<string>;
+  /** Null where every word is sanitized. */
+  readonly #detect: SensitiveDetector | null;
   readonly #ledger: Ledger;
   readonly #user: string;
   readonly #memo: ReplyMemo | undefined;
@@ -119,7 +128,7 @@ export class Sanitizer {
 
   /**
    * Fails closed: without a table whose certificate holds there is no sanitizer.
-   * @throws `TABLE_UNCERTIFIED`, `MEMO_EPOCH`, and the errors of `decodeTable`
+   * @throws `TABLE_UNCERTIFIED`, `MEMO_EPOCH`, `DETECTOR_BROKEN`, and the errors of `decodeTable`
    */
   constructor(options: SanitizerOptions) {
     this.table = decodeTable(options.tableBytes);
@@ -138,11 +147,9 @@ export class Sanitizer {
     }
     this.#sampler = new TableSampler(this.table);
     this.#policy = options.policy ?? { scope: 'every-word' };
-    this.#userWords = new Set(
-      this.#policy.scope === 'uncommon-words'
-        ? (this.#policy.userWords ?? []).map((word) => word.toLowerCase())
-        : [],
-    );
+    const partial = this.#policy.scope === 'sensitive-words' ? this.#policy : null;
+    this.#userWords = new Set((partial?.userWords ?? []).map(fold));
+    this.#detect = partial === null ? null : checkedDetector(partial.detect ?? findSensitive);
     this.#ledger = options.ledger;
     this.#user = options.user;
     this.#memo = options.memo;
@@ -159,7 +166,7 @@ export class Sanitizer {
    * @param context e.g. a conversation: replies repeat only within it
    * @param accept sees the sanitized text before it is paid for and throws to refuse it, e.g. because it is too long; the text must
    *   not leave from there
-   * @throws `MEMO_EPOCH` after a rotation, `BUDGET_SPENT` and the other errors of `Ledger.spend`
+   * @throws `MEMO_EPOCH` after a rotation, `DETECTOR_BROKEN`, `BUDGET_SPENT` and the other errors of `Ledger.spend`
    */
   sanitize(text: string, context = '', accept: (sanitized: string) => void = () => {}): Sanitized {
     this.#checkEpoch();
@@ -227,15 +234,20 @@ export class Sanitizer {
   #plan(text: string): { plan: (string | Draw)[]; wordsInClear: number } {
     const plan: (string | Draw)[] = [];
     const seen = new Map<string, number>();
-    let wordsInClear = 0;
+    const sensitive = this.#detect?.(text) ?? [];
+    let [wordsInClear, start, span] = [0, 0, 0];
     for (const piece of pieces(text)) {
+      const end = start + piece.text.length;
+      while (span < sensitive.length && sensitive[span]!.end <= start) span++;
+      const detected = span < sensitive.length && sensitive[span]!.start < end;
+      start = end;
       if (piece.kind === 'public') {
         plan.push(piece.text);
         continue;
       }
       const folded = piece.kind === 'word' ? fold(piece.text) : '';
       const wordId = piece.kind === 'word' ? this.#sampler.idOf(folded) : -1;
-      if (this.#passes(wordId, folded)) {
+      if (!detected && this.#passes(wordId, folded)) {
         wordsInClear++;
         plan.push(piece.text);
         continue;
@@ -311,6 +323,11 @@ export class Sanitizer {
   }
 
   #notion(): string {
+    const among = this.#policy.scope === 'sensitive-words' ? ', among sensitive words only' : '';
+    return `${this.#tableNotion()}${among}`;
+  }
+
+  #tableNotion(): string {
     return this.table.notion === 'ldp-within-block'
       ? 'local differential privacy within a public block of words; which block is visible'
       : 'local differential privacy over the whole vocabulary';
@@ -326,8 +343,11 @@ export class Sanitizer {
         'letter case, and the class and shape of numbers, dates, addresses and unknown words are visible',
       );
     }
-    if (this.#policy.scope === 'uncommon-words') {
-      caveats.push('common words are sent in clear; the promise holds among the other words only');
+    if (this.#policy.scope === 'sensitive-words') {
+      caveats.push(
+        'common words are sent in clear unless the detector or your list has them: the promise holds among the words that are replaced only, ' +
+          'and a word that stays was none of them',
+      );
     }
     if (this.#memo === undefined)
       caveats.push('no reply memo: sending a text again costs again and helps an attacker average');
