@@ -14,6 +14,8 @@ export default defineConfig({
         find: new RegExp(`^@sotto/he/${part}$`),
         replacement: source(`he/src/${part}/index.ts`),
       })),
+      // Imports of a package's own modules that differ in a browser: the ones for Node.
+      { find: /^#([a-z]+)\/([a-z-]+)$/, replacement: `${source('')}$1/src/$2.ts` },
       { find: /^@sotto\/([a-z]+)$/, replacement: `${source('')}$1/src/index.ts` },
     ],
   },

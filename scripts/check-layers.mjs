@@ -67,10 +67,16 @@ function dependencyViolations(root, graph) {
   for (const [path, imports] of graph) {
     const manifest = join(root, path.split('/').slice(0, 2).join('/'), 'package.json');
     if (!existsSync(manifest)) continue;
-    const { name, dependencies, optionalDependencies } = JSON.parse(readFileSync(manifest, 'utf8'));
+    const {
+      name,
+      dependencies,
+      optionalDependencies,
+      imports: own = {},
+    } = JSON.parse(readFileSync(manifest, 'utf8'));
     const listed = new Set([name, ...Object.keys({ ...dependencies, ...optionalDependencies })]);
     for (const { specifier } of imports) {
       if (specifier.startsWith('.') || specifier.startsWith('node:') || builtin.has(specifier)) continue;
+      if (specifier in own) continue;
       const wanted = specifier
         .split('/')
         .slice(0, specifier.startsWith('@') ? 2 : 1)

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkBrowser } from './check-browser.mjs';
 import { checkLayers } from './check-layers.mjs';
 import { checkSecretWall } from './check-secret-wall.mjs';
 import { checkSize } from './check-size.mjs';
@@ -162,5 +163,56 @@ describe('sizes', () => {
     expect(checkSize(root)).toEqual([]);
     plant({ [path]: '// line\n' });
     expect(checkSize(root)).toHaveLength(1);
+  });
+});
+
+describe('what a page bundles', () => {
+  const client = (text: string, more: Record<string, string> = {}) =>
+    plant({
+      'packages/client/package.json': manifest('@sotto/client', { '.': './dist/index.js' }, ['@sotto/base']),
+      'packages/client/src/index.browser.ts': text,
+      ...more,
+    });
+
+  it('is free of Node in this repository, and everything that differs has the same exports', () => {
+    expect(checkBrowser(here)).toEqual([]);
+  });
+
+  it('may not name a module of Node, directly, through others or later', () => {
+    for (const text of [
+      "import 'node:fs';",
+      "const fs = await import('node:fs/promises');",
+      "import x from 'left-pad';",
+    ]) {
+      client("export { x } from './x.js';\n", {
+        'packages/client/src/x.ts': `${text}\nexport const x = 1;\n`,
+      });
+      expect(checkBrowser(root)).toHaveLength(1);
+      expect(checkBrowser(root)[0]).toContain('index.browser.ts -> packages/client/src/x.ts -> ');
+    }
+    client("import type { Stats } from 'node:fs';\nexport type S = Stats;\n");
+    expect(checkBrowser(root)).toEqual([]);
+  });
+
+  it('may not use a global of Node', () => {
+    client('export const bytes = Buffer.from([1]);\n');
+    expect(checkBrowser(root)).toEqual(['packages/client/src/index.browser.ts uses Buffer']);
+    client('// Buffer.from is not used here.\nexport const view = new ArrayBuffer(8);\n');
+    expect(checkBrowser(root)).toEqual([]);
+  });
+
+  it('takes what package.json names for browsers, which must have the same exports', () => {
+    const imports = { '#client/x': { browser: './dist/x.browser.js', default: './dist/x.js' } };
+    const files = (browser: string) => ({
+      'packages/client/package.json': JSON.stringify({ name: '@sotto/client', imports }),
+      'packages/client/src/x.ts': "import 'node:fs';\nexport const x = 1;\nexport function y() {}\n",
+      'packages/client/src/x.browser.ts': browser,
+    });
+    client("export { x } from '#client/x';\n", files('export const x = 2;\nexport const y = () => {};\n'));
+    expect(checkBrowser(root)).toEqual([]);
+    client("export { x } from '#client/x';\n", files('export const x = 2;\n'));
+    expect(checkBrowser(root)).toEqual([
+      'packages/client/src/x.browser.ts lacks y of packages/client/src/x.ts',
+    ]);
   });
 });

@@ -56,8 +56,19 @@ export function importsOf(text) {
   );
 }
 
-/** Source file behind a specifier, relative to `root`; null for packages that are not of this workspace. */
-export function resolveImport(root, from, specifier) {
+/** The target of an entry of `exports` or `imports` under the first of the conditions that it has. */
+const targetOf = (entry, conditions) =>
+  typeof entry === 'string' ? entry : conditions.map((name) => entry?.[name]).find(Boolean);
+
+const sourceOf = (folder, built) =>
+  posix.join(folder, built.replace(/^\.\/dist\//, 'src/').replace(/\.js$/, '.ts'));
+
+/**
+ * Source file behind a specifier, relative to `root`; null for packages that are not of this workspace.
+ *
+ * @param conditions of the manifests, e.g. `['browser', 'default']`.
+ */
+export function resolveImport(root, from, specifier, conditions = ['default']) {
   if (specifier.startsWith('.')) {
     const target = posix.normalize(posix.join(dirname(from), specifier));
     const candidates = [target.replace(/\.js$/, '.ts'), target, `${target}.ts`, `${target}/index.ts`];
@@ -65,26 +76,30 @@ export function resolveImport(root, from, specifier) {
       candidates.find((path) => existsSync(join(root, path)) && statSync(join(root, path)).isFile()) ?? target
     );
   }
+  if (specifier.startsWith('#')) {
+    const folder = from.split('/').slice(0, 2).join('/');
+    const { imports = {} } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+    const built = targetOf(imports[specifier], conditions);
+    return built ? sourceOf(folder, built) : specifier;
+  }
   const match = /^@sotto\/([^/]+)(\/.+)?$/.exec(specifier);
   if (!match) return null;
   const folder = `packages/${match[1]}`;
   const manifest = join(root, folder, 'package.json');
   if (!existsSync(manifest)) return folder;
   const { exports = {} } = JSON.parse(readFileSync(manifest, 'utf8'));
-  const entry = exports[`.${match[2] ?? ''}`];
-  const built = typeof entry === 'string' ? entry : entry?.default;
-  if (!built) return `${folder}${match[2] ?? ''}`;
-  return posix.join(folder, built.replace(/^\.\/dist\//, 'src/').replace(/\.js$/, '.ts'));
+  const built = targetOf(exports[`.${match[2] ?? ''}`], conditions);
+  return built ? sourceOf(folder, built) : `${folder}${match[2] ?? ''}`;
 }
 
-/** path -> [{ specifier, typeOnly, target }] over all product sources. */
-export function importGraph(root) {
+/** path -> [{ specifier, typeOnly, target }] over all product sources, in Node or under other conditions. */
+export function importGraph(root, conditions = ['default']) {
   return new Map(
     productSources(root).map((path) => [
       path,
       importsOf(readFileSync(join(root, path), 'utf8')).map((found) => ({
         ...found,
-        target: resolveImport(root, path, found.specifier),
+        target: resolveImport(root, path, found.specifier, conditions),
       })),
     ]),
   );

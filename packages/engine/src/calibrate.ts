@@ -273,7 +273,7 @@ export async function calibrateInSteps(
     const step = steps.next();
     if (step.done) return step.value;
     hooks.onProgress?.(step.value);
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => (globalThis.setImmediate ?? globalThis.setTimeout)(resolve));
     if (hooks.signal?.aborted === true) {
       throw new SottoError('The calibration was stopped.', {
         code: 'CALIBRATION_ABORTED',

@@ -1,3 +1,4 @@
+export { findCalibration, keepCalibration } from '#engine/files';
 export { type Agreement, type CleartextBench, logitsOf, measureAgreement } from './agreement.js';
 export {
   type CalibrateOptions,
@@ -19,7 +20,6 @@ export {
   type ScanResult,
   writeCalibration,
 } from './calibration.js';
-export { findCalibration, keepCalibration } from './calibration-store.js';
 export { type CalibrationCorpus, sampleTexts } from './calibration-texts.js';
 export {
   embedRows,

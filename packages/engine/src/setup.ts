@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { SottoError, sha256, toHex } from '@sotto/base';
 import { type BootstrapOptions, bootstrapKeyList } from '@sotto/he/bootstrap';
 import {
@@ -15,9 +14,9 @@ import {
   type ParametersLiteral,
 } from '@sotto/he/rlwe';
 import type { LlamaModel } from '@sotto/model';
+import { findCalibration, keepCalibration, readText } from '#engine/files';
 import { type CalibrationStep, calibrateInSteps, defaultCalibrateOptions } from './calibrate.js';
 import { type Calibration, readCalibration, writeCalibration } from './calibration.js';
-import { findCalibration, keepCalibration } from './calibration-store.js';
 import { embeddedCalibrations } from './embedded.js';
 import { makePlan, type Plan } from './plan.js';
 import { chooseBootstraps } from './refresh-choice.js';
@@ -77,11 +76,11 @@ export interface CalibrationOptions {
 export async function readCalibrationFile(path: string, model: LlamaModel): Promise<Calibration> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readText(path);
   } catch (cause) {
     throw new SottoError('The calibration cannot be read.', {
       code: 'FILE_UNREADABLE',
-      facts: { reason: (cause as NodeJS.ErrnoException).code ?? 'unknown' },
+      facts: { reason: (cause as { code?: string }).code ?? 'unknown' },
       fix: 'Check the path and its permissions.',
       cause,
     });
@@ -108,7 +107,7 @@ export async function calibrationOf(
 ): Promise<Calibration> {
   if (options.path !== undefined) return readCalibrationFile(options.path, model);
   for (const url of embeddedCalibrations) {
-    const shipped = readCalibration(await readFile(url, 'utf8'));
+    const shipped = readCalibration(await readText(url));
     if (shipped.modelDigest === model.digest) return shipped;
   }
   const kept = await findCalibration(model.digest);

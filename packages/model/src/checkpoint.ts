@@ -1,8 +1,14 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { SottoError } from '@sotto/base';
+import { SottoError, sha256, toHex } from '@sotto/base';
+import {
+  basename,
+  dirname,
+  FileSource,
+  fileDigest,
+  fileNames,
+  isFolder,
+  join,
+  readBounded,
+} from '#model/disk';
 import type { LlamaConfig } from './config.js';
 import { type GgufFile, openGguf } from './gguf.js';
 import { assembleGguf, readGgufConfig } from './gguf-llama.js';
@@ -11,7 +17,7 @@ import { assembleHuggingFace, readHuggingFaceConfig } from './huggingface.js';
 import { readTokenizerJson } from './library-tokenizer.js';
 import { type LlamaModel, readLlama2c, readLlama2cConfig } from './llama2c.js';
 import { openSafetensors, openShardedSafetensors } from './safetensors.js';
-import { type ByteSource, checkRange } from './source.js';
+import type { ByteSource } from './source.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export type CheckpointFormat = 'llama2.c' | 'gguf' | 'safetensors';
@@ -35,37 +41,8 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 /** Weights of llama2.c are read in one piece. */
 const MAX_LLAMA2C_BYTES = 2 ** 31 - 1;
-
-function unreadable(path: string, what: string, error: unknown): never {
-  throw new SottoError(`The ${what} file cannot be read.`, {
-    code: 'FILE_UNREADABLE',
-    facts: { path, reason: (error as NodeJS.ErrnoException).code ?? 'unknown' },
-    fix: 'Check the path.',
-    cause: error,
-  });
-}
-
-/** Contents of a file of at most `largestBytes`. @throws `FILE_UNREADABLE`, `FILE_TOO_LARGE`. */
-export async function readBounded(
-  path: string,
-  what: string,
-  largestBytes = MAX_TEXT_BYTES,
-): Promise<Uint8Array> {
-  try {
-    const { size } = await stat(path);
-    if (size <= largestBytes) return await readFile(path);
-  } catch (error) {
-    unreadable(path, what, error);
-  }
-  throw new SottoError(`The ${what} file is too large.`, {
-    code: 'FILE_TOO_LARGE',
-    facts: { path, largestBytes },
-    fix: 'Check that the path is that of the right file.',
-  });
-}
 
 async function optionalText(path: string, what: string): Promise<string | undefined> {
   try {
@@ -74,54 +51,6 @@ async function optionalText(path: string, what: string): Promise<string | undefi
     if (SottoError.is(error) && error.facts.reason === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-/** A file as a source; `close` it. */
-class FileSource implements ByteSource {
-  readonly sizeBytes: number;
-  readonly #handle: FileHandle;
-
-  private constructor(handle: FileHandle, sizeBytes: number) {
-    this.#handle = handle;
-    this.sizeBytes = sizeBytes;
-  }
-
-  static async open(path: string): Promise<FileSource> {
-    try {
-      const handle = await open(path, 'r');
-      return new FileSource(handle, (await handle.stat()).size);
-    } catch (error) {
-      return unreadable(path, 'model', error);
-    }
-  }
-
-  async read(offset: number, sizeBytes: number): Promise<Uint8Array> {
-    checkRange('model file', offset, sizeBytes, this.sizeBytes);
-    const out = new Uint8Array(sizeBytes);
-    for (let at = 0; at < sizeBytes; ) {
-      const take = Math.min(sizeBytes - at, 1 << 30);
-      const { bytesRead } = await this.#handle.read(out, at, take, offset + at);
-      // The file shrank after it was opened.
-      if (bytesRead === 0) checkRange('model file', offset, sizeBytes, offset + at);
-      at += bytesRead;
-    }
-    return out;
-  }
-
-  close(): Promise<void> {
-    return this.#handle.close();
-  }
-}
-
-async function fileDigest(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  try {
-    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }))
-      hash.update(piece as Buffer);
-  } catch (error) {
-    unreadable(path, 'model', error);
-  }
-  return hash.digest('hex');
 }
 
 function countTypes(types: Iterable<string>): Record<string, number> {
@@ -202,10 +131,14 @@ async function openFolder(folder: string): Promise<Checkpoint> {
         ? await openSafetensors(await openFile(SINGLE))
         : await openShardedSafetensors(index, openFile);
     const digest = async () => {
-      const hash = createHash('sha256').update(configBytes);
+      const lines: string[] = [];
       for (const file of [...sources.keys()].sort())
-        hash.update(`${file} ${await fileDigest(join(folder, file))}\n`);
-      return hash.digest('hex');
+        lines.push(`${file} ${await fileDigest(join(folder, file))}\n`);
+      const rest = new TextEncoder().encode(lines.join(''));
+      const all = new Uint8Array(configBytes.length + rest.length);
+      all.set(configBytes);
+      all.set(rest, configBytes.length);
+      return toHex(sha256(all));
     };
     return {
       format: 'safetensors',
@@ -236,7 +169,7 @@ async function openLlama2c(path: string): Promise<Checkpoint> {
     sizeBytes: bytes.length,
     config: readLlama2cConfig(bytes),
     tensorTypes: { F32: 9 },
-    digest: async () => createHash('sha256').update(bytes).digest('hex'),
+    digest: async () => toHex(sha256(bytes)),
     load: async () => readLlama2c(bytes),
     tokenizer: async () => null,
     close: async () => {},
@@ -259,17 +192,11 @@ async function firstBytes(path: string): Promise<string> {
  * @throws `FILE_UNREADABLE`, `MODEL_FOLDER_UNKNOWN` and the errors of the readers.
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  let folder: boolean;
-  try {
-    folder = (await stat(path)).isDirectory();
-  } catch (error) {
-    return unreadable(path, 'model', error);
-  }
-  if (!folder) {
+  if (!(await isFolder(path))) {
     if (/\.safetensors(\.index\.json)?$/.test(path)) return openFolder(dirname(path));
     return (await firstBytes(path)) === 'GGUF' ? openGgufCheckpoint(path) : openLlama2c(path);
   }
-  const names = await readdir(path);
+  const names = await fileNames(path);
   if (names.includes(INDEX) || names.includes(SINGLE)) return openFolder(path);
   const gguf = names.filter((name) => name.endsWith('.gguf'));
   if (gguf.length === 1) return openGgufCheckpoint(join(path, gguf[0]!));

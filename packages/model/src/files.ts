@@ -1,7 +1,5 @@
-import { stat } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Checkpoint, openCheckpoint, readBounded, readFolderTokenizer } from './checkpoint.js';
+import { basename, dirname, isFolder, pathOf, readBounded } from '#model/disk';
+import { type Checkpoint, openCheckpoint, readFolderTokenizer } from './checkpoint.js';
 import { embeddedModel, findEmbedded, modelPath } from './embedded.js';
 import type { LlamaModel } from './llama2c.js';
 import { readTextVocabulary, readTokenizer } from './piece-tokenizer.js';
@@ -48,10 +46,8 @@ export function readModelFile(files: ModelFiles = {}): Promise<ModelFile> {
 }
 
 async function readTokenizerAt(path: string, vocabSize: number): Promise<Tokenizer> {
-  const folder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+  // What is not there at all fails where it is read.
+  const folder = await isFolder(path).catch(() => false);
   const json = folder ? 'tokenizer.json' : basename(path);
   if (folder || json.endsWith('.json')) {
     const tokenizer = await readFolderTokenizer(folder ? path : dirname(path), vocabSize, json);
@@ -75,5 +71,5 @@ async function readTokenizerAt(path: string, vocabSize: number): Promise<Tokeniz
 export async function readTokenizerFile(files: ModelFiles, vocabSize: number): Promise<Tokenizer> {
   if (files.tokenizer !== undefined) return readTokenizerAt(files.tokenizer, vocabSize);
   const own = await withCheckpoint(modelPath(files.model), (checkpoint) => checkpoint.tokenizer());
-  return own || readTokenizerAt(fileURLToPath(embeddedModel.tokenizer), vocabSize);
+  return own || readTokenizerAt(pathOf(embeddedModel.tokenizer), vocabSize);
 }

@@ -52,8 +52,9 @@ export {
   type Ratio,
 } from './exact/ratio.js';
 export { addExpense, type Expense, epsilonAt, nothing, type Total } from './ledger/composition.js';
-export { FileStorage, type LedgerStorage, MemoryStorage } from './ledger/file.js';
+export { FileStorage } from './ledger/file.js';
 export { type Budget, Ledger, type Statement, verifyLedger } from './ledger/ledger.js';
+export { type LedgerStorage, MemoryStorage } from './ledger/storage.js';
 export {
   type CandidateList,
   custext,

@@ -1,4 +1,4 @@
-import { SottoError } from '@sotto/base';
+import { ByteWriter, SottoError } from '@sotto/base';
 import { encodeChat, type ModelFiles, type Tokenizer } from '@sotto/model';
 import {
   Desanitizer,
@@ -166,7 +166,9 @@ export class SanitizedSession {
       firstMs ??= performance.now();
       answerTokens += event.tokens.length;
       if (answerTokens > prepared.maxTokens) throw streamMismatch('more tokens than were asked for');
-      const bytes = Buffer.concat(event.tokens.map((token) => this.#tokenizer.bytesOf(token)));
+      const writer = new ByteWriter();
+      for (const token of event.tokens) writer.bytes(this.#tokenizer.bytesOf(token));
+      const bytes = writer.finish();
       const restoreStartMs = performance.now();
       const text = restored.push(bytes);
       restoreMs += performance.now() - restoreStartMs;

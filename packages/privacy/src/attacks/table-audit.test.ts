@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readBlockVectors } from '../build/block-vectors.js';
-import { MemoryStorage } from '../ledger/file.js';
 import { Ledger } from '../ledger/ledger.js';
+import { MemoryStorage } from '../ledger/storage.js';
 import { tableMechanism } from '../mechanisms/mechanism.js';
 import { ReplyMemo } from '../memo.js';
 import { SystemSource } from '../random/source.js';

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { addExpense, epsilonAt, nothing } from './composition.js';
-import { FileStorage, MemoryStorage } from './file.js';
+import { FileStorage } from './file.js';
 import { Ledger, verifyLedger } from './ledger.js';
+import { MemoryStorage } from './storage.js';
 
 const e = { numerator: 2718281828n, denominator: 1000000000n };
 const expense = (count: number) => ({ table: 'ab'.repeat(32), ratio: e, count });

@@ -1,7 +1,7 @@
 import { SottoError } from '@sotto/base';
 import { addExpense, type Expense, epsilonAt, nothing, type Total } from './composition.js';
-import type { LedgerStorage } from './file.js';
 import { decodeRecords, encodeRecord } from './records.js';
+import type { LedgerStorage } from './storage.js';
 
 /** What a user may spend. */
 export interface Budget {

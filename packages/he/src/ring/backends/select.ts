@@ -25,7 +25,7 @@ export function selectBackend({ name, threads }: BackendChoice = {}): Backend {
       try {
         const native = createNativeBackend(options);
         // Without AVX2 an x86 processor runs the WebAssembly kernels twice as fast as the portable C.
-        const slow = native.isa === 'portable' && process.arch === 'x64';
+        const slow = native.isa === 'portable' && globalThis.process?.arch === 'x64';
         return slow ? createWasmBackend(options) : native;
       } catch (error) {
         if (!SottoError.is(error) || error.code !== 'BACKEND_UNAVAILABLE') throw error;

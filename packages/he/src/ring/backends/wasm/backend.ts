@@ -9,7 +9,7 @@ import { wasmBase64 as threadedBase64 } from './threaded-module.js';
 import { startWorkers, usefulThreads, workersAvailable } from './threads.js';
 
 export interface WasmOptions {
-  /** Threads that share each kernel, the calling one included; the processors, at most 8, when absent; 1 in browsers. */
+  /** Threads that share each kernel, the calling one included; the processors, at most 8, when absent. 1 in pages that are not isolated. */
   threads?: number;
 }
 
@@ -43,7 +43,7 @@ function compile(base64: string): WebAssembly.Module {
 
 /**
  * The portable backend: WebAssembly SIMD128, at most 4 GiB a ring besides cold memory. Runs in Node and browsers; rings are made synchronously.
- * With threads (Node only) each ring has its own workers, which end when it is disposed of. Results do not depend on threads.
+ * With threads (see `threads.ts`) each ring has its own workers, which end when it is disposed of. Results do not depend on threads.
  */
 export function createWasmBackend({
   threads = usefulThreads(DEFAULT_MAX_THREADS),

@@ -1,0 +1,35 @@
+// What `index.ts` is in a browser: without what lives in files (key files, the folder of the sanitizer).
+export type { AnswerToken, DraftCounts } from './answering.js';
+export { ClearReference, type LogitsError } from './clear-reference.js';
+export { type ClientCost, measureClient } from './client-cost.js';
+export { Connection, type ConnectionOptions, type Traffic } from './connection.js';
+export { type BlockRequest, type DraftedBlock, type Drafting, draftBlock } from './draft/block-plan.js';
+export { DraftTable, tableDrafter } from './draft/draft-table.js';
+export type { Drafter } from './draft/drafter.js';
+export { modelDrafter } from './draft/model-drafter.js';
+export { ngramDrafter } from './draft/ngram.js';
+export type { ClientKey } from './key-file.js';
+export { KeySets } from './key-sets.js';
+export {
+  type KeyUploadCosts,
+  type KeyUploadOptions,
+  keySetIdOf,
+  uploadKeySet,
+} from './key-upload.js';
+export { type LocalModel, loadLocalModel } from './local-model.js';
+export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
+export { type Prompt, type PromptTexts, TextAssembler, tokenizePrompt } from './prompt.js';
+export {
+  type PreparedQuestion,
+  type SanitizedPiece,
+  type SanitizedQuestion,
+  SanitizedSession,
+  type SanitizedSessionOptions,
+  type SanitizedSummary,
+} from './sanitized/sanitized-session.js';
+export {
+  type Question,
+  Session,
+  type SessionCosts,
+  type SessionOptions,
+} from './session.js';
