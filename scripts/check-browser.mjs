@@ -47,6 +47,17 @@ export function checkBrowser(root) {
   for (const path of cameFrom.keys()) {
     const bare = nodeGlobals.exec(code(read(path)));
     if (bare) found.push(`${chainTo(path)} uses ${bare[1]}`);
+    for (const [, list, specifier] of code(read(path)).matchAll(
+      /import\s*\{([^}]*)\}\s*from\s*'(@sotto\/[^']+|#[^']+)'/g,
+    )) {
+      const target = graph.get(path)?.find((found) => found.specifier === specifier)?.target;
+      if (!target?.endsWith('.browser.ts')) continue;
+      const there = exportsOf(read(target));
+      const names = list.split(',').map((name) => name.trim().split(/\s+as\s+/)[0]);
+      const missing = names.filter((name) => name !== '' && !name.startsWith('type ') && !there.has(name));
+      if (missing.length > 0)
+        found.push(`${path} takes ${missing.join(', ')} from ${specifier}, which ${target} lacks`);
+    }
     for (const { specifier, typeOnly, target } of graph.get(path) ?? []) {
       if (typeOnly) continue;
       if (target === null) {

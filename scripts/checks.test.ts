@@ -210,6 +210,8 @@ describe('what a page bundles', () => {
     });
     client("export { x } from '#client/x';\n", files('export const x = 2;\nexport const y = () => {};\n'));
     expect(checkBrowser(root)).toEqual([]);
+    client("import { z } from '#client/x';\nexport const w = z;\n", files('export const x = 2, y = 3;\n'));
+    expect(checkBrowser(root).join()).toContain('takes z from #client/x');
     client("export { x } from '#client/x';\n", files('export const x = 2;\n'));
     expect(checkBrowser(root)).toEqual([
       'packages/client/src/x.browser.ts lacks y of packages/client/src/x.ts',

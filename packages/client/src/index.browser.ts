@@ -1,4 +1,3 @@
-// What `index.ts` is in a browser: without what lives in files (key files, the folder of the sanitizer).
 export type { AnswerToken, DraftCounts } from './answering.js';
 export { ClearReference, type LogitsError } from './clear-reference.js';
 export { type ClientCost, measureClient } from './client-cost.js';
@@ -18,15 +17,21 @@ export {
 } from './key-upload.js';
 export { type LocalModel, loadLocalModel } from './local-model.js';
 export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
-export { type Prompt, type PromptTexts, TextAssembler, tokenizePrompt } from './prompt.js';
+export { type Prompt, type PromptTexts, systemUnused, TextAssembler, tokenizePrompt } from './prompt.js';
+export type { SanitizedQuestion } from './sanitized/question.js';
 export {
   type PreparedQuestion,
   type SanitizedPiece,
-  type SanitizedQuestion,
   SanitizedSession,
   type SanitizedSessionOptions,
   type SanitizedSummary,
 } from './sanitized/sanitized-session.js';
+export {
+  type PreparedUpstreamQuestion,
+  type UpstreamOptions,
+  UpstreamSession,
+  type UpstreamSummary,
+} from './sanitized/upstream-session.js';
 export {
   type Question,
   Session,

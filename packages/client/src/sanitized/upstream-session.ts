@@ -139,7 +139,7 @@ export class UpstreamSession {
         ledger: prepared.times.ledgerMs / 1000,
         restore: restoreMs / 1000,
       },
-      bytes: { up: Buffer.byteLength(body), down: downBytes },
+      bytes: { up: new TextEncoder().encode(body).length, down: downBytes },
     };
   }
 
