@@ -1,3 +1,5 @@
+import { endsInWord, isWordCharacter } from './text/word-character.js';
+
 /** The user's word behind a substitute. */
 export interface Substitution {
   readonly original: string;
@@ -9,8 +11,6 @@ interface TrieNode {
   /** What to put in place of the path to here; null inside a longer substitute. */
   original: string | null;
 }
-
-const WORD_CHARACTER = /[\p{L}\p{M}\p{N}_]/u;
 
 /** Lower case where that keeps the length, so that positions stay the same. */
 function folded(unit: string): string {
@@ -76,16 +76,17 @@ export class Desanitizer {
       if (found !== null) {
         const matched = text.slice(at, at + found.length);
         out += likeCase(found.original, matched);
-        this.#afterWord = WORD_CHARACTER.test(lastCodePoint(matched));
+        this.#afterWord = endsInWord(matched);
         at += found.length;
         continue;
       }
       const unit = text.charCodeAt(at);
       const high = unit >= 0xd800 && unit < 0xdc00;
       if (high && at + 1 === text.length && !ended) break;
-      const point = String.fromCodePoint(text.codePointAt(at)!);
+      const code = text.codePointAt(at)!;
+      const point = code < 0x10000 ? text[at]! : text.slice(at, at + 2);
       out += point;
-      this.#afterWord = WORD_CHARACTER.test(point);
+      this.#afterWord = isWordCharacter(code);
       at += point.length;
     }
     this.#held = text.slice(at);
@@ -93,7 +94,7 @@ export class Desanitizer {
   }
 
   #insideWord(text: string, at: number): boolean {
-    return this.#afterWord && WORD_CHARACTER.test(String.fromCodePoint(text.codePointAt(at)!));
+    return this.#afterWord && isWordCharacter(text.codePointAt(at)!);
   }
 
   /** The longest substitute at a position that ends at a word's end; `wait` when more text may change the answer. */
@@ -105,8 +106,8 @@ export class Desanitizer {
         const next = text.codePointAt(i);
         const unsure = next === undefined || (i + 1 === text.length && next >= 0xd800 && next < 0xdc00);
         if (unsure && !ended) return 'wait';
-        const endsInWord = i > at && WORD_CHARACTER.test(lastCodePoint(text.slice(at, i)));
-        if (next === undefined || !endsInWord || !WORD_CHARACTER.test(String.fromCodePoint(next))) {
+        const inWord = i > at && endsInWord(text.slice(at, i));
+        if (next === undefined || !inWord || !isWordCharacter(next)) {
           best = { length: i - at, original: node.original };
         }
       }
@@ -117,12 +118,6 @@ export class Desanitizer {
       node = next;
     }
   }
-}
-
-function lastCodePoint(text: string): string {
-  const last = text.charCodeAt(text.length - 1);
-  const pair = last >= 0xdc00 && last < 0xe000 && text.length > 1;
-  return text.slice(pair ? -2 : -1);
 }
 
 /** The original; with a capital first letter where the substitute had one and the original is all lower case. */

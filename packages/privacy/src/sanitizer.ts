@@ -12,6 +12,7 @@ import { classOf, drawFromClass } from './text/classes.js';
 import { checkedDetector } from './text/detector.js';
 import { type Piece, pieces } from './text/segment.js';
 import { findSensitive, type SensitiveDetector } from './text/sensitive.js';
+import { endsInWord } from './text/word-character.js';
 
 /** Which words are sanitized. Numbers, dates, addresses, ids, symbols and unknown words always are. */
 export type Policy =
@@ -78,8 +79,6 @@ export interface Sanitized {
   readonly times: SanitizerTimes;
 }
 
-const ENDS_IN_WORD = /[\p{L}\p{M}\p{N}_]$/u;
-
 /** Letters of a word that stay visible under the block notion. */
 export function likeInput(word: string, input: string): string {
   if (input.length > 1 && input === input.toUpperCase() && input !== input.toLowerCase())
@@ -120,6 +119,7 @@ export class Sanitizer {
   readonly #memo: ReplyMemo | undefined;
   readonly #independent: boolean;
   readonly #fresh = new SystemSource();
+  readonly #perWord: number;
   readonly #blockBits: number;
   /** Words of lower ids are so common that any text has them. */
   readonly #everywhere: number;
@@ -145,6 +145,7 @@ export class Sanitizer {
         fix: 'Use a table that `certify` accepts.',
       });
     }
+    this.#perWord = logUpperBound(this.table.claimed);
     this.#sampler = new TableSampler(this.table);
     this.#policy = options.policy ?? { scope: 'every-word' };
     const partial = this.#policy.scope === 'sensitive-words' ? this.#policy : null;
@@ -183,7 +184,7 @@ export class Sanitizer {
     for (const item of plan) {
       if (typeof item === 'string') {
         parts.push(item);
-        afterWord = ENDS_IN_WORD.test(item);
+        afterWord = endsInWord(item);
         continue;
       }
       let reply = known?.get(item.piece.text);
@@ -205,7 +206,7 @@ export class Sanitizer {
     const payMs = performance.now();
     const { costly, unpaid } = this.#pay(draws, memo);
     const ledgerMs = performance.now() - payMs;
-    const perWord = logUpperBound(this.table.claimed);
+    const perWord = this.#perWord;
     const { numerator, denominator } = this.table.claimed;
     return {
       text: sanitized,

@@ -97,12 +97,17 @@ function contextRows({ model, ...found }: ServedModelAudit): [string, string][] 
   ];
 }
 
-function rivalRow({ mechanism, nominal, found, drawnAtLeast }: RivalAudit): string {
+function rivalRow({ mechanism, nominal, found, drawnAtLeast, pair }: RivalAudit): string {
   const keeps = Number.isFinite(found)
     ? `${found.toFixed(2)} (${(found / nominal).toFixed(2)} times)`
     : 'none finite';
   const drawn = drawnAtLeast === null ? '' : `; by draws at least ${drawnAtLeast.toFixed(2)}`;
-  return `  ${mechanism}\n    states ${nominal}, keeps ${keeps}${drawn}\n`;
+  const [output, likely, unlikely] = pair;
+  const worst =
+    found > nominal * (1 + 1e-9)
+      ? `    worst: "${output}" tells "${likely}" from "${unlikely}"${Number.isFinite(found) ? `, ${Math.exp(found).toFixed(1)} times likelier` : ', which never becomes it'}\n`
+      : '';
+  return `  ${mechanism}\n    states ${nominal}, keeps ${keeps}${drawn}\n${worst}`;
 }
 
 export const command: Command = {

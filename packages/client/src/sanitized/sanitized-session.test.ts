@@ -196,6 +196,93 @@ describe('a session in mode sanitized', () => {
   });
 });
 
+describe('words of the user', () => {
+  it('are in no byte that crosses the wire, in no log, no metric and no error', async () => {
+    const canaries = [
+      'Quentinella',
+      'zyzzomatosis',
+      '8675309',
+      'eve@secret.example',
+      'K9-ID77',
+      '🦄',
+      '秘密計画',
+      '1999-12-31',
+    ];
+    const shows = (text: string) =>
+      canaries.filter((canary) => text.toLowerCase().includes(canary.toLowerCase()));
+    const privateText = canaries.join(' and ');
+    const wire: string[] = [];
+    const recording: typeof fetch = async (url, request) => {
+      const { body, ...rest } = request ?? {};
+      wire.push(
+        String(url),
+        JSON.stringify(rest),
+        body === undefined ? '' : Buffer.from(body as Uint8Array).toString(),
+      );
+      const response = await fetch(url, request);
+      const copy = response.clone();
+      void copy.text().then(
+        (text) => wire.push(text),
+        () => {},
+      );
+      return response;
+    };
+    const tokensAsText = () =>
+      wire
+        .filter((part) => part.startsWith('{') && part.includes('"tokens":['))
+        .map((part) => {
+          const { tokens } = JSON.parse(part) as { tokens: number[] };
+          return model.tokenizer.decode(tokens);
+        });
+    const logged: string[] = [];
+    const watched = await start({ log: lineLogger((line) => logged.push(line)) });
+    const failing = await start({
+      log: lineLogger((line) => logged.push(line)),
+      startTextModel: async () => ({
+        answer: ({ tokens }) => Promise.reject(new Error(model.tokenizer.decode(tokens))),
+        close: async () => {},
+      }),
+    });
+    const ledger = new Ledger(new MemoryStorage());
+    ledger.setBudget('ada', { epoch: 4, lifetime: 4, delta: 0 });
+    const errors: unknown[] = [];
+    const attempt = async (url: string, change: Partial<SanitizedQuestion>, sanitizer = sanitizerOf()) => {
+      try {
+        const session = await SanitizedSession.connect(url, { sanitizer, fetch: recording });
+        const { text } = await answer(session, { privateText, maxTokens: 12, ...change });
+        expect(text).not.toBe('');
+      } catch (error) {
+        errors.push(error);
+      }
+    };
+    await attempt(watched.url, {});
+    expect(errors).toEqual([]);
+    await attempt(watched.url, { maxTokens: 5000 });
+    await attempt(
+      watched.url,
+      { privateText: `${privateText} seven other words than those of before` },
+      sanitizerOf({ ledger }),
+    );
+    await attempt(failing.url, {});
+    await attempt('http://127.0.0.1:1', {});
+    expect(errors).toHaveLength(4);
+    const metrics = await (await fetch(`${watched.url}/metrics`)).text();
+    expect(metrics).toContain('sotto_');
+    expect(logged.length).toBeGreaterThan(0);
+    // What the server reads is the sanitized text, and only that.
+    const read = tokensAsText();
+    expect(read.length).toBeGreaterThanOrEqual(2);
+    for (const text of read) expect(text).toMatch(/user\d{5}@example\.org/);
+    const shown = errors.map(
+      (error) => `${(error as Error).stack} ${JSON.stringify(error)} ${String((error as Error).cause)}`,
+    );
+    for (const text of [...wire, ...read, ...logged, metrics, ...shown]) expect(shows(text)).toEqual([]);
+    // The same search finds them where they are.
+    expect(shows(privateText)).toEqual(canaries);
+    await Promise.all([watched.close(), failing.close()]);
+  });
+});
+
 describe('what cannot be asked', () => {
   it('is refused before it is paid for', async () => {
     const ledger = new Ledger(new MemoryStorage());

@@ -149,6 +149,18 @@ describe('verdicts', () => {
         custext(vectors, epsilon, { k, mapping: 'conservative' }),
         rnm(epsilon, '2D/eps'),
         randomisedResponse(blocks.kind === 'blocks' ? blocks.blocks : [], epsilon),
+        rnm(epsilon, 'calibrated'),
+        noisyMax(vectors, { epsilon, list: blocks, noise: 'gumbel', scale: '2D/eps' }),
+        noisyMax(vectors, { epsilon, list: blocks, noise: 'exponential', scale: '2D/eps' }),
+        ...[1, 2, 5].map((m) =>
+          tableMechanism(
+            buildStaircase(vectors, {
+              ...{ name: 'ours', provenance: 'made up', notion: 'ldp-within-block' },
+              ...{ epsilon: String(epsilon), k, m },
+            }),
+          ),
+        ),
+        exactNoisyMax(String(epsilon)),
       ]) {
         expect(meanKeep(mechanism)).toBeLessThanOrEqual(keepCeiling(epsilon, k) + 1e-12);
       }
@@ -157,6 +169,19 @@ describe('verdicts', () => {
     expect(meanKeep(santext(vectors, 6))).toBeGreaterThan(keepCeiling(6, vectors.words.length));
   });
 });
+
+/** Arg-max with exact noise, utilities 0 to 4 by distance within the block. */
+function exactNoisyMax(epsilon: string): Mechanism {
+  const exact = new ExactNoisyMax(epsilon, 4);
+  const groups = plainBlocks(vectors, k);
+  const blockOf = new Map(groups.flatMap((group) => Array.from(group, (word) => [word, group] as const)));
+  return mechanismOf('exact noisy max', `epsilon ${epsilon}`, groups, (x) => {
+    const outputs = blockOf.get(x)!;
+    const place = outputs.indexOf(x);
+    const utilities = Uint8Array.from(outputs, (_, y) => Math.max(0, 4 - Math.abs(y - place)));
+    return { outputs, probabilities: exact.probabilities(utilities) };
+  });
+}
 
 function meanKeep(mechanism: Mechanism): number {
   let sum = 0;

@@ -31,15 +31,22 @@ function isLetter(unit: number): boolean {
 /** Characters that end a plain word: space, tab, line ends and ! " ( ) , ; ? */
 const ENDS_WORD = new Set([9, 10, 13, 32, 33, 34, 40, 41, 44, 59, 63]);
 
+/** One of these, or a full stop or colon that a space or nothing follows. */
+function endsWord(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at);
+  if (unit !== 46 && unit !== 58) return ENDS_WORD.has(unit);
+  return at + 1 === text.length || text.charCodeAt(at + 1) === 32;
+}
+
 /** End of a run of ASCII letters, or of spaces and marks, that needs no closer look; `at` itself when it may need one. */
 function plainEnd(text: string, at: number): number {
   let end = at;
-  if (ENDS_WORD.has(text.charCodeAt(at))) {
-    while (ENDS_WORD.has(text.charCodeAt(end))) end++;
+  if (endsWord(text, at)) {
+    while (end < text.length && endsWord(text, end)) end++;
     return isLetter(text.charCodeAt(end)) ? end : at;
   }
   while (isLetter(text.charCodeAt(end))) end++;
-  return end === text.length || ENDS_WORD.has(text.charCodeAt(end)) ? end : at;
+  return end === text.length || endsWord(text, end) ? end : at;
 }
 
 /**

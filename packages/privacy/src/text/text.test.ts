@@ -55,6 +55,36 @@ describe('pieces', () => {
     }
   });
 
+  it('cuts plain text into its words and what stands between them', () => {
+    const part = fc.constantFrom(
+      'word',
+      'X',
+      '. ',
+      '.',
+      ': ',
+      ':',
+      ' ',
+      '\n',
+      ', ',
+      '! ',
+      '"',
+      '(',
+      '-',
+      '/',
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 14 }), (parts) => {
+        const text = parts.join('');
+        const expected = (text.match(/[A-Za-z]+|[^A-Za-z]+/g) ?? []).map((piece) => ({
+          kind: /[A-Za-z]/.test(piece) ? 'word' : 'public',
+          text: piece,
+        }));
+        expect([...pieces(text)]).toEqual(expected);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('is linear on hostile input', () => {
     for (const unit of ['a', '1', 'a.', '1.', "a'", '@', '1-', 'a@', '😀', ' ']) {
       const text = unit.repeat(200_000 / unit.length);
