@@ -52,7 +52,9 @@ describe('documentation', () => {
 
   it('shows the examples as they are', () => {
     const snippets = blocks(read('README.md')).filter(({ kind }) => kind === 'js');
-    const examples = readdirSync(join(root, 'examples')).map((name) => read(`examples/${name}`));
+    const examples = readdirSync(join(root, 'examples'))
+      .filter((name) => name.endsWith('.mjs'))
+      .map((name) => read(`examples/${name}`));
     expect(snippets.length).toBeGreaterThan(0);
     for (const { text } of snippets) expect(examples).toContain(text);
   });
@@ -60,7 +62,7 @@ describe('documentation', () => {
   it('links to files that exist', () => {
     for (const path of pages) {
       for (const [, target] of read(path).matchAll(
-        /`((?:packages|docs|scripts|tests|examples|bench|kernels)\/[\w./-]+)`/g,
+        /`((?:packages|docs|scripts|tests|examples|bench|kernels|deploy)\/[\w./-]+)`/g,
       )) {
         expect(existsSync(join(root, target)), `${path} names ${target}`).toBe(true);
       }

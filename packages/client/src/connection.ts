@@ -56,7 +56,8 @@ export class Connection {
 
   constructor(url: string, options: ConnectionOptions = {}) {
     this.#base = url.replace(/\/+$/, '');
-    this.#fetch = options.fetch ?? globalThis.fetch;
+    // A page's fetch is only to be called as its own.
+    this.#fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
     this.#reconnectMs = options.reconnectMs ?? 120_000;
   }
 

@@ -1,8 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readModelFile } from '@sotto/model';
-import { describe, expect, it } from 'vitest';
-import { calibrationOf, makeSetup, tinyTestModel } from './index.js';
+import { describe, expect, it, vi } from 'vitest';
+import { calibrationOf, makeSetup, tinyTestModel, writeCalibration } from './index.js';
 
 const { weights } = await readModelFile();
 
@@ -44,6 +46,32 @@ describe('a session setup', () => {
     expect(one.planDigest).not.toBe(
       (await makeSetup(model, { ...request, refresh: 'bootstrap' })).planDigest,
     );
+  });
+
+  it('has the same digest where Math rounds the last bit differently, and another for another calibration', async () => {
+    const { model, calibration } = tinyTestModel(4, { contextLength: 24, layerCount: 1 });
+    const folder = mkdtempSync(join(tmpdir(), 'sotto-setup-'));
+    const calibrationPath = join(folder, 'one.json');
+    writeFileSync(calibrationPath, writeCalibration(calibration));
+    const request = { refresh: 'client', parameters: 'insecure-toy', calibrationPath } as const;
+    const own = (await makeSetup(model, request)).planDigest;
+    const exact = { cos: Math.cos, exp: Math.exp };
+    let rounded = 0;
+    for (const name of ['cos', 'exp'] as const) {
+      vi.spyOn(Math, name).mockImplementation((x: number) => {
+        rounded++;
+        return exact[name](x) * (1 + 2 ** -52);
+      });
+    }
+    const other = (await makeSetup(model, request)).planDigest;
+    vi.restoreAllMocks();
+    expect(rounded).toBeGreaterThan(10);
+    expect(other).toBe(own);
+    const { model: stranger, calibration: strange } = tinyTestModel(5, { contextLength: 24, layerCount: 1 });
+    writeFileSync(calibrationPath, writeCalibration({ ...strange, modelDigest: model.digest }));
+    expect((await makeSetup(model, request)).planDigest).not.toBe(own);
+    expect(stranger.digest).not.toBe(model.digest);
+    rmSync(folder, { recursive: true });
   });
 
   it('measures a model once, and again when what it kept is damaged', async () => {

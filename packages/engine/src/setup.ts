@@ -51,7 +51,7 @@ export interface SessionSetup {
   readonly plan: Plan;
   /** The bootstrappings that serve the plan, from the most general to the cheapest; none when the client refreshes. */
   readonly bootstraps: readonly BootstrapOptions[];
-  /** Digest of plan, bootstrappings and key list, hex. */
+  /** Digest of plan, bootstrappings and key list, hex; the same in every JavaScript engine. */
   readonly planDigest: string;
   readonly keys: readonly SetupKey[];
 }
@@ -175,6 +175,24 @@ async function planFor(model: LlamaModel, calibration: Calibration, params: Para
   return lower.client.publicCapacity === plan.client.publicCapacity ? lower : plan;
 }
 
+/** Digits to which derived numbers are compared. */
+const COMPARED_DIGITS = 6;
+
+/**
+ * Polynomials follow from calibration and degrees, which are compared; their last digits do not: browsers and releases of Node round
+ * `Math.cos` and its like differently, which changes answers by nothing that counts.
+ */
+function digestOf(
+  { polynomials: _, ...plan }: Plan,
+  bootstraps: readonly BootstrapOptions[],
+  keys: readonly SetupKey[],
+): string {
+  const rounded = (_key: string, value: unknown) =>
+    typeof value === 'number' && !Number.isInteger(value) ? value.toPrecision(COMPARED_DIGITS) : value;
+  const agreed = JSON.stringify([plan, bootstraps, keys.map(({ name }) => name)], rounded);
+  return toHex(sha256(new TextEncoder().encode(agreed)));
+}
+
 /** @throws the errors of {@link makePlan}, {@link calibrate} and `createParameters`. */
 export async function makeSetup(model: LlamaModel, request: SetupRequest): Promise<SessionSetup> {
   const parameters = createParameters(literalOf(request));
@@ -182,7 +200,6 @@ export async function makeSetup(model: LlamaModel, request: SetupRequest): Promi
   const plan = await planFor(model, calibration, parameters);
   const bootstraps = parameters.bootstrap ? chooseBootstraps(parameters, plan.refreshShapes) : [];
   const keys = keysOf(plan, parameters, bootstraps);
-  const agreed = JSON.stringify([plan, bootstraps, keys.map(({ name }) => name)]);
-  const planDigest = toHex(sha256(new TextEncoder().encode(agreed)));
+  const planDigest = digestOf(plan, bootstraps, keys);
   return { parameters, calibration, plan, bootstraps, planDigest, keys };
 }

@@ -41,6 +41,8 @@ export interface AppOptions {
   readonly modes: readonly AnswerMode[];
   /** Names by which this server may be addressed, lower case. */
   readonly allowedHosts: ReadonlySet<string>;
+  /** Origins of pages that may call; none when absent. */
+  readonly allowedOrigins?: ReadonlySet<string>;
   readonly log: Logger;
   readonly keyStore: KeyStore | null;
   /** Requests a second from one address, on average; four times as many at once. */
@@ -83,7 +85,7 @@ export function createApp(options: AppOptions): Hono {
       bodyBytes: Number(c.req.header('content-length') ?? 0),
     });
   });
-  app.use(guardBrowser(allowedHosts));
+  app.use(guardBrowser(allowedHosts, options.allowedOrigins));
   app.use(limitRate(requestsPerSecond, 4 * requestsPerSecond));
 
   app.get('/health', (c) => c.json({ status: 'ok', protocol: PROTOCOL_VERSION, sessions: sessions.size }));

@@ -53,6 +53,8 @@ export interface ServeOptions {
   readonly allowPublic?: boolean;
   /** Names besides `host` by which clients may address the server, e.g. that of a proxy. */
   readonly names?: readonly string[];
+  /** Origins of web pages that may use the server, e.g. `https://page.example`; none by default. */
+  readonly origins?: readonly string[];
   /** Requests a second from one address, on average; default 200. */
   readonly requestsPerSecond?: number;
   /** Running blocks get this long to end when the server is closed; default none. */
@@ -161,7 +163,18 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     ...names,
   ]);
   const { requestsPerSecond = 200 } = options;
-  const app = createApp({ model, sessions, text, modes, allowedHosts, log, keyStore, requestsPerSecond });
+  const allowedOrigins = new Set(options.origins ?? []);
+  const app = createApp({
+    model,
+    sessions,
+    text,
+    modes,
+    allowedHosts,
+    allowedOrigins,
+    log,
+    keyStore,
+    requestsPerSecond,
+  });
   const server = await new Promise<Server>((resolve, reject) => {
     const serverOptions = {
       maxHeaderSize: MAX_HEADER_BYTES,

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { SottoError } from '@sotto/base';
 import { calibrationOf } from '@sotto/engine';
 import { readModelFile } from '@sotto/model';
 import type { AnswerMode } from '@sotto/protocol';
@@ -45,6 +46,19 @@ function keysOf(options: Options) {
   };
 }
 
+/** @throws `USAGE_VALUE` for what is no origin. */
+function originsOf(list: string | undefined): string[] {
+  return (list?.split(',') ?? []).map((text) => {
+    const origin = URL.canParse(text) ? new URL(text).origin : 'null';
+    if (origin === text.replace(/\/$/, '').toLowerCase()) return origin;
+    throw new SottoError('This is not the origin of a page.', {
+      code: 'USAGE_VALUE',
+      facts: { option: '--origin' },
+      fix: 'Write scheme, host and port, e.g. http://127.0.0.1:5173.',
+    });
+  });
+}
+
 export const command: Command = {
   name: 'serve',
   description:
@@ -67,6 +81,10 @@ export const command: Command = {
     name: {
       value: 'NAMES',
       help: 'Names, with commas between, by which a proxy or network addresses the server.',
+    },
+    origin: {
+      value: 'ORIGINS',
+      help: 'Origins of web pages that may use this server, with commas between, e.g. http://127.0.0.1:5173.',
     },
     keys: {
       value: 'DIR',
@@ -113,6 +131,7 @@ export const command: Command = {
       port: options.integer('port', 0, 65535)!,
       allowPublic: options.flag('public'),
       names: options.text('name')?.split(',') ?? [],
+      origins: originsOf(options.text('origin')),
       ...keysOf(options),
       requestsPerSecond: options.integer('rate', 1, 100_000)!,
       graceMs: GRACE_MS,

@@ -70,6 +70,9 @@ export function loadNativeLibrary(isa: NativeIsa | 'best' = 'best'): NativeLibra
   return result;
 }
 
+/** Apart from the address that it is part of: bundlers would take the libraries into a page. */
+const built = '../../../../../../build/native/';
+
 function load(isa: NativeIsa | 'best'): NativeLibrary {
   // Node's modules are asked for at run time, so that browsers can load this file.
   const builtin = globalThis.process?.getBuiltinModule;
@@ -90,7 +93,7 @@ function load(isa: NativeIsa | 'best'): NativeLibrary {
   }
   const extension = os.platform() === 'darwin' ? 'dylib' : 'so';
   const path = (name: NativeIsa) =>
-    fileURLToPath(new URL(`../../../../../../build/native/libsotto-${name}.${extension}`, import.meta.url));
+    fileURLToPath(new URL(`${built}libsotto-${name}.${extension}`, import.meta.url));
   const open = (name: NativeIsa) => {
     if (!existsSync(path(name)))
       throw unavailable(`the ${name} library is not built`, 'Run `npm run build` with a C compiler.');
