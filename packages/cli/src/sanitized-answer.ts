@@ -46,7 +46,12 @@ export async function askSanitized(
   let prepared: PreparedQuestion;
   let statement: Statement;
   try {
-    session = await SanitizedSession.connect(ask.url, { sanitizer, files: ask.files, signal });
+    session = await SanitizedSession.connect(ask.url, {
+      sanitizer,
+      files: ask.files,
+      signal,
+      wire: options.required('wire') as 'tokens' | 'embeddings',
+    });
     prepared = session.prepare({
       ...ask.texts,
       maxTokens: ask.maxTokens,

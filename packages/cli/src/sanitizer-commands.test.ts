@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { SanitizerState } from '@sotto/client';
+import { decodeTable, encodeTable } from '@sotto/privacy';
 import { afterAll, describe, expect, it } from 'vitest';
 import { run } from './run.js';
 
@@ -186,6 +187,27 @@ describe('sotto ask --upstream', () => {
 });
 
 describe('sotto audit', () => {
+  it('fails on a table whose weights and draws say more than it claims', async () => {
+    const [vectors, path] = [join(folder, 'few.txt'), join(folder, 'lying.san')];
+    writeVectors(vectors);
+    const built = ['--name', 'mine', '--epsilon', '3', '--k', '20', '--m', '2'];
+    const honest = join(folder, 'honest.san.gz');
+    expect((await sotto('sanitizer', 'build', '--vectors', vectors, '--out', honest, ...built)).code).toBe(0);
+    const table = decodeTable(gunzipSync(readFileSync(honest)));
+    writeFileSync(path, encodeTable({ ...table, claimed: { numerator: 2n, denominator: 1n } }));
+    const args = ['--draws', '200000', '--no-context', '--no-rivals', '--json'];
+    expect((await sotto('audit', '--table', honest, ...args)).code).toBe(0);
+    const { code, out } = await sotto('audit', '--table', path, ...args);
+    expect(code).toBe(6);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ holds: false, context: null, certificate: { holds: false } });
+    // Draws alone, without a look at the weights, are above the claim of ln 2.
+    expect(report.drawn.epsilonAtLeast).toBeGreaterThan(2);
+    expect((await sotto('ask', '--mode', 'sanitized', '--table', path, '--private', 'wa')).err).toContain(
+      'TABLE_UNCERTIFIED',
+    );
+  });
+
   it('attacks a table and shows what published methods keep', async () => {
     const few = ['--texts', '2', '--words', '12', '--model', 'stories260K'];
     const { code, out } = await sotto('audit', '--table', 'neutral', '--draws', '50000', ...few, '--json');

@@ -48,6 +48,12 @@ export const sanitizedOptions: OptionSpecs = {
     value: 'FILE',
     help: 'With --words sensitive: words of yours that never stay, separated by spaces or lines.',
   },
+  wire: {
+    choices: ['tokens', 'embeddings'],
+    value: 'WHAT',
+    default: 'tokens',
+    help: 'What travels; embeddings of tokens tell the same as tokens and take more room.',
+  },
   context: { value: 'NAME', default: '', help: 'Conversation: replies to equal words repeat within it.' },
   ...ledgerOption,
 };

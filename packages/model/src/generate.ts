@@ -18,23 +18,26 @@ export interface GenerateOptions {
 const PREFILL_ROWS = 16;
 
 /**
- * Continues `tokens` in the clear, one token at a time.
+ * Continues a prompt in the clear, one token at a time.
  *
+ * @param prompt tokens, or rows of dim numbers in place of their embeddings
  * @throws `CONTEXT_EXCEEDED`, `TOKEN_OUT_OF_RANGE`.
  */
 export function* generate(
   model: LlamaModel,
-  tokens: readonly number[],
+  prompt: readonly number[] | readonly Float64Array[],
   options: GenerateOptions,
 ): Generator<number, void, undefined> {
   const cache = new KvCache(model.config.layerCount);
   const random = new SeededRandom(options.seed ?? 1);
-  let next: readonly number[] = tokens;
+  let next: readonly (number | Float64Array)[] = prompt;
   for (let i = 0; i < options.maxTokens; i++) {
     let last: Float64Array | undefined;
     for (let from = 0; from < next.length; from += PREFILL_ROWS) {
       options.beforeBlock?.();
-      const block = embedTokens(model, next.slice(from, from + PREFILL_ROWS));
+      const block = next
+        .slice(from, from + PREFILL_ROWS)
+        .map((one) => (typeof one === 'number' ? embedTokens(model, [one])[0]! : one));
       last = forwardRows(model, block, cache).at(-1);
     }
     const logits = finishLogits(model, last!);

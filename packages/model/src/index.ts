@@ -27,6 +27,7 @@ export { type GenerateOptions, generate } from './generate.js';
 export { type GgufFile, type GgufValue, openGguf } from './gguf.js';
 export { assembleGguf, readGgufConfig } from './gguf-llama.js';
 export { readGgufTokenizer } from './gguf-tokenizer.js';
+export { halfRows, rowsOfHalf } from './half-rows.js';
 export { assembleHuggingFace, readHuggingFaceConfig, toHuggingFace } from './huggingface.js';
 export { kernelBase, kernelSums, keyCountFactor } from './kernel-attention.js';
 export { JsonTokenizer, readTokenizerJson } from './library-tokenizer.js';

@@ -19,18 +19,29 @@ export const textWindowSchema = z.object({
 export type TextWindow = z.infer<typeof textWindowSchema>;
 
 const MOST_TOKENS = 1 << 17;
+const MOST_EMBEDDING_CHARACTERS = 1 << 24;
 
-/** POST /v1/answers. What stands here is read by the server: public text, and sanitized text in place of private text. */
-export const answerRequestSchema = z.strictObject({
-  protocol: z.literal(PROTOCOL_VERSION),
-  mode: z.literal('sanitized'),
-  modelDigest: z.string().regex(/^[0-9a-f]{16,128}$/),
-  tokens: z.array(count).min(1).max(MOST_TOKENS),
-  /** Largest number of answer tokens. */
-  maxTokens: z.number().int().min(1).max(MOST_TOKENS),
-  /** Tokens after which the answer is over; they are not sent. */
-  endTokens: z.array(count).max(64),
-});
+/**
+ * POST /v1/answers. What stands here is read by the server: public text, and sanitized text in place of private text. The prompt comes as
+ * tokens or as the rows of the embedding table that belong to them; rows of a public table give away their tokens, so both tell the same.
+ */
+export const answerRequestSchema = z
+  .strictObject({
+    protocol: z.literal(PROTOCOL_VERSION),
+    mode: z.literal('sanitized'),
+    modelDigest: z.string().regex(/^[0-9a-f]{16,128}$/),
+    /** Empty when there are embeddings. */
+    tokens: z.array(count).max(MOST_TOKENS),
+    /** Rows of dim binary16 numbers, low byte first, in base64. */
+    embeddings: z.base64().min(1).max(MOST_EMBEDDING_CHARACTERS).optional(),
+    /** Largest number of answer tokens. */
+    maxTokens: z.number().int().min(1).max(MOST_TOKENS),
+    /** Tokens after which the answer is over; they are not sent. */
+    endTokens: z.array(count).max(64),
+  })
+  .refine(({ tokens, embeddings }) => (tokens.length === 0) === (embeddings !== undefined), {
+    message: 'a prompt is tokens or embeddings',
+  });
 export type AnswerRequest = z.infer<typeof answerRequestSchema>;
 
 /** Events of the stream that answers POST /v1/answers. `done` and `failed` end it; closing it before stops the work. */

@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
+import { rowsOfHalf } from '@sotto/model';
 import {
   Ledger,
   MemoryStorage,
@@ -162,6 +163,44 @@ describe('a session in mode sanitized', () => {
     expect(text.trim()).toBe('Quentina 🦄 秘密');
     expect(summary.answerAsSent).not.toMatch(/Quentina|🦄|秘密/u);
     await echo.close();
+  });
+
+  it('sends embeddings in place of tokens, which tell the same', async () => {
+    const bodies: string[] = [];
+    const recording: typeof fetch = (url, request) => {
+      if (request?.body) bodies.push(Buffer.from(request.body as Uint8Array).toString());
+      return fetch(url, request);
+    };
+    const sanitizer = sanitizerOf();
+    const options = { sanitizer, wire: 'embeddings' as const, fetch: recording };
+    const session = await SanitizedSession.connect(server.url, options);
+    const { prepared, summary } = await answer(session, question);
+    const { tokens, embeddings } = JSON.parse(bodies[0]!) as { tokens: number[]; embeddings: string };
+    expect(tokens).toEqual([]);
+    expect(summary.promptTokens).toBe(prepared.tokens.length);
+    const { dim, vocabSize } = model.weights.config;
+    const rows = rowsOfHalf(Buffer.from(embeddings, 'base64'), dim);
+    const expected: number[] = [];
+    const request = {
+      tokens: [],
+      rows,
+      maxTokens: 24,
+      endTokens: [...model.tokenizer.endTokens, model.tokenizer.bosToken],
+    };
+    continueText(model.weights, request, {
+      tokens: (batch) => expected.push(...batch),
+      stopIfCancelled() {},
+    });
+    const bytes = Buffer.concat(expected.map((token) => model.tokenizer.bytesOf(token)));
+    expect(summary.answerAsSent).toBe(bytes.toString('utf8'));
+    // Whoever has the public table reads every token off the wire.
+    const nearest = rows.map((row) => {
+      const distances = Float64Array.from({ length: vocabSize }, (_, token) =>
+        row.reduce((sum, value, d) => sum + (value - model.weights.embedding[token * dim + d]!) ** 2, 0),
+      );
+      return distances.indexOf(Math.min(...distances));
+    });
+    expect(nearest).toEqual(prepared.tokens);
   });
 
   it('says the same thing to a repeated question, and pays once', async () => {
@@ -338,9 +377,23 @@ describe('the server', () => {
       { maxTokens: 0 },
       { mode: 'plain' },
       { text: 'x' },
+      { tokens: [] },
+      { embeddings: 'AAAA' },
+      { tokens: [], embeddings: 'no base64!' },
     ])
       expect(await post(wrong)).toBe('MESSAGE_INVALID');
     expect(await post({ tokens: Array(600_000).fill(12345) })).toBe('BODY_TOO_LARGE');
+    const { dim } = model.weights.config;
+    const rowsOf = (count: number, pattern = 0x3c00) =>
+      Buffer.from(new Uint16Array(count * dim).fill(pattern).buffer).toString('base64');
+    expect(await post({ tokens: [], embeddings: rowsOf(2) })).toBe('answered');
+    expect(await post({ tokens: [], embeddings: rowsOf(513) })).toBe('PROMPT_TOO_LONG');
+    // Infinity, not a number, and half a row.
+    expect(await post({ tokens: [], embeddings: rowsOf(2, 0x7c00) })).toBe('EMBEDDINGS_INVALID');
+    expect(await post({ tokens: [], embeddings: rowsOf(2, 0x7e00) })).toBe('EMBEDDINGS_INVALID');
+    expect(await post({ tokens: [], embeddings: Buffer.alloc(dim).toString('base64') })).toBe(
+      'EMBEDDINGS_INVALID',
+    );
   });
 
   it('lets answers wait for their turn, and not too many', async () => {

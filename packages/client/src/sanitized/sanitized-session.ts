@@ -18,12 +18,17 @@ import {
 import { Connection, type ConnectionOptions } from '../connection.js';
 import { systemUnused } from '../prompt.js';
 import { requirePrivateText, requireTokens, type SanitizedQuestion, streamMismatch } from './question.js';
-import { tokenizerOfServer } from './server-tokenizer.js';
+import { embeddingsOf, tokenizerOfServer } from './server-tokenizer.js';
 
 export interface SanitizedSessionOptions extends ConnectionOptions {
   readonly sanitizer: Sanitizer;
   /** Where the tokenizer is; the embedded model's when absent. */
   readonly files?: ModelFiles;
+  /**
+   * What travels: tokens, or their embeddings, for which the weights are read here. The table of embeddings is public, so embeddings tell
+   * exactly what tokens tell; they take two hundred times the room. Default `tokens`.
+   */
+  readonly wire?: 'tokens' | 'embeddings';
   readonly signal?: AbortSignal;
 }
 
@@ -87,11 +92,21 @@ export class SanitizedSession {
   readonly #tokenizer: Tokenizer;
   readonly #sanitizer: Sanitizer;
 
-  private constructor(connection: Connection, server: ModelInfo, tokenizer: Tokenizer, sanitizer: Sanitizer) {
+  /** Null when tokens travel. */
+  readonly #embed: ((tokens: readonly number[]) => string) | null;
+
+  private constructor(
+    connection: Connection,
+    server: ModelInfo,
+    tokenizer: Tokenizer,
+    sanitizer: Sanitizer,
+    embed: ((tokens: readonly number[]) => string) | null,
+  ) {
     this.#connection = connection;
     this.server = server;
     this.#tokenizer = tokenizer;
     this.#sanitizer = sanitizer;
+    this.#embed = embed;
   }
 
   /** @throws `SERVER_UNREACHABLE`, `MODE_UNSUPPORTED`, `MODEL_MISMATCH` and the errors of the tokenizer's readers. */
@@ -111,7 +126,8 @@ export class SanitizedSession {
       });
     }
     const tokenizer = await tokenizerOfServer(options.files ?? {}, server);
-    return new SanitizedSession(connection, server, tokenizer, options.sanitizer);
+    const embed = options.wire === 'embeddings' ? await embeddingsOf(options.files ?? {}, server) : null;
+    return new SanitizedSession(connection, server, tokenizer, options.sanitizer, embed);
   }
 
   /**
@@ -205,7 +221,9 @@ export class SanitizedSession {
       protocol: PROTOCOL_VERSION,
       mode: 'sanitized',
       modelDigest: this.server.digest,
-      tokens: prepared.tokens,
+      ...(this.#embed === null
+        ? { tokens: prepared.tokens }
+        : { tokens: [], embeddings: this.#embed(prepared.tokens) }),
       maxTokens: prepared.maxTokens,
       endTokens: [...new Set([...endTokens, bosToken])],
     };

@@ -1,5 +1,14 @@
 import { SottoError } from '@sotto/base';
-import { type ModelFiles, modelPath, openCheckpoint, readTokenizerFile, type Tokenizer } from '@sotto/model';
+import {
+  embedTokens,
+  halfRows,
+  type ModelFiles,
+  modelPath,
+  openCheckpoint,
+  readModelFile,
+  readTokenizerFile,
+  type Tokenizer,
+} from '@sotto/model';
 import type { ModelInfo } from '@sotto/protocol';
 
 /**
@@ -12,17 +21,33 @@ export async function tokenizerOfServer(files: ModelFiles, server: ModelInfo): P
   if (files.tokenizer === undefined) {
     const checkpoint = await openCheckpoint(modelPath(files.model));
     try {
-      const digest = await checkpoint.digest();
-      if (digest !== server.digest) {
-        throw new SottoError('The server has another model than the client.', {
-          code: 'MODEL_MISMATCH',
-          facts: { client: digest, server: server.digest },
-          fix: "Give both sides the same model file, or the client the tokenizer of the server's model.",
-        });
-      }
+      requireDigest(await checkpoint.digest(), server);
     } finally {
       await checkpoint.close();
     }
   }
   return readTokenizerFile(files, server.config.vocabSize);
+}
+
+/**
+ * Embeddings of tokens as they travel: rows of the client's own copy of the model.
+ *
+ * @throws `MODEL_MISMATCH` and the errors of the readers
+ */
+export async function embeddingsOf(
+  files: ModelFiles,
+  server: ModelInfo,
+): Promise<(tokens: readonly number[]) => string> {
+  const { weights } = await readModelFile(files);
+  requireDigest(weights.digest, server);
+  return (tokens) => Buffer.from(halfRows(embedTokens(weights, tokens))).toString('base64');
+}
+
+function requireDigest(digest: string, server: ModelInfo): void {
+  if (digest === server.digest) return;
+  throw new SottoError('The server has another model than the client.', {
+    code: 'MODEL_MISMATCH',
+    facts: { client: digest, server: server.digest },
+    fix: "Give both sides the same model file, or the client the tokenizer of the server's model.",
+  });
 }

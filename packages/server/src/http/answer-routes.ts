@@ -20,9 +20,9 @@ export function addAnswerRoutes(app: Hono, text: TextService | null): void {
     if (text === null) requireMode(['fhe'], 'sanitized');
     const body = await readJson(c.req.raw, PROMPT_LIMIT_BYTES);
     const request = parseMessage(answerRequestSchema, body, 'prompt');
-    text!.accept(request);
+    const accepted = text!.accept(request);
     const stop = new AbortController();
-    return answerStream(stop, (emit) => text!.run(request, addressOf(c), stop, emit));
+    return answerStream(stop, (emit) => text!.run(accepted, addressOf(c), stop, emit));
   });
 }
 

@@ -13,7 +13,7 @@ export interface ContinueHooks {
 /** Continues a prompt in the thread that calls, in batches of tokens. @throws what `stopIfCancelled` and the model throw. */
 export function continueText(model: LlamaModel, request: TextRequest, hooks: ContinueHooks): TextEnd {
   const { tokens, maxTokens } = request;
-  const generated = generate(model, tokens, {
+  const generated = generate(model, request.rows ?? tokens, {
     maxTokens,
     temperature: 0,
     endTokens: new Set(request.endTokens),

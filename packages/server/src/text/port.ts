@@ -1,6 +1,8 @@
 /** A prompt in clear: token ids of public and sanitized text. Crosses a thread boundary, so it is plain data. */
 export interface TextRequest {
   readonly tokens: readonly number[];
+  /** In place of tokens: their embeddings, one row each. */
+  readonly rows?: readonly Float64Array[];
   readonly maxTokens: number;
   /** Tokens after which the answer is over; they are not given. */
   readonly endTokens: readonly number[];

@@ -1,4 +1,5 @@
 import { SottoError } from '@sotto/base';
+import { rowsOfHalf } from '@sotto/model';
 import {
   type AnswerEvent,
   type AnswerMode,
@@ -9,7 +10,7 @@ import {
 } from '@sotto/protocol';
 import { describeUnforeseen, type Logger } from '../log.js';
 import { JobQueue } from '../state/job-queue.js';
-import type { StartTextModel, TextModel } from './port.js';
+import type { StartTextModel, TextModel, TextRequest } from './port.js';
 
 export interface TextServiceOptions {
   readonly modelPath: string;
@@ -50,8 +51,8 @@ export class TextService {
     return this.#answerTokens;
   }
 
-  /** @throws `MODEL_MISMATCH`, `TOKEN_UNKNOWN`, `PROMPT_TOO_LONG`, `SERVER_BUSY`, `SERVER_STOPPING`; nothing is computed yet. */
-  accept(request: AnswerRequest): void {
+  /** @throws `MODEL_MISMATCH`, `TOKEN_UNKNOWN`, `PROMPT_TOO_LONG`, `EMBEDDINGS_INVALID`, `SERVER_BUSY`, `SERVER_STOPPING`; nothing is computed yet. */
+  accept(request: AnswerRequest): TextRequest {
     const { modelDigest, config, maxQueued } = this.#options;
     if (this.#stopping) {
       throw new SottoError('The server is stopping.', {
@@ -74,7 +75,10 @@ export class TextService {
         fix: 'Use the tokenizer of this model.',
       });
     }
-    requireTextRoom(this.window, request.tokens.length, request.maxTokens);
+    const { tokens, maxTokens, endTokens, embeddings } = request;
+    const rows =
+      embeddings === undefined ? undefined : rowsOfHalf(Buffer.from(embeddings, 'base64'), config.dim);
+    requireTextRoom(this.window, (rows ?? tokens).length, maxTokens);
     if (this.queue.queued >= maxQueued) {
       throw new SottoError('Too many answers wait already.', {
         code: 'SERVER_BUSY',
@@ -83,6 +87,7 @@ export class TextService {
         retryable: true,
       });
     }
+    return { tokens, maxTokens, endTokens, ...(rows === undefined ? {} : { rows }) };
   }
 
   /**
@@ -92,7 +97,7 @@ export class TextService {
    * @param stop ends the work when it is aborted
    */
   run(
-    request: AnswerRequest,
+    request: TextRequest,
     owner: string,
     stop: AbortController,
     emit: (event: AnswerEvent) => void,
@@ -103,7 +108,7 @@ export class TextService {
   }
 
   async #run(
-    request: AnswerRequest,
+    request: TextRequest,
     owner: string,
     stop: AbortController,
     emit: (event: AnswerEvent) => void,
@@ -123,7 +128,7 @@ export class TextService {
         });
         this.#answers++;
         this.#answerTokens += answerTokens;
-        const promptTokens = request.tokens.length;
+        const promptTokens = (request.rows ?? request.tokens).length;
         const modelSeconds = (performance.now() - startMs) / 1000;
         const queueSeconds = (startMs - queuedMs) / 1000;
         emit({ type: 'done', reason, promptTokens, answerTokens, queueSeconds, modelSeconds });
