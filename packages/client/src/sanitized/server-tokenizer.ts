@@ -40,7 +40,11 @@ export async function embeddingsOf(
 ): Promise<(tokens: readonly number[]) => string> {
   const { weights } = await readModelFile(files);
   requireDigest(weights.digest, server);
-  return (tokens) => Buffer.from(halfRows(embedTokens(weights, tokens))).toString('base64');
+  return (tokens) => {
+    let binary = '';
+    for (const byte of halfRows(embedTokens(weights, tokens))) binary += String.fromCharCode(byte);
+    return btoa(binary);
+  };
 }
 
 function requireDigest(digest: string, server: ModelInfo): void {
