@@ -29,6 +29,8 @@ const latency = (url) =>
   });
 
 /**
+ * Ends after `minutes`, or at SIGTERM.
+ *
  * @param {{ minutes: number, uploaders: number, owners: number, greedy: number, pauseMs: number, answerMs: number, share?: number }} options
  *   `owners` have a session each, the first `greedy` of them; `pauseMs` lies between uploads, `answerMs` before a refresh is
  *   answered; `share` is the autogroup nice value of server and clients.
@@ -54,7 +56,11 @@ export async function longRun({ minutes, share, ...load }) {
   const own = [];
   let unanswered = 0;
   const startMs = performance.now();
-  while (performance.now() - startMs < minutes * 60_000) {
+  let stopped = false;
+  process.once('SIGTERM', () => {
+    stopped = true;
+  });
+  while (!stopped && performance.now() - startMs < minutes * 60_000) {
     const dueMs = performance.now() + PROBE_MS;
     await pause(PROBE_MS);
     own.push(Math.max(0, performance.now() - dueMs));
@@ -67,11 +73,11 @@ export async function longRun({ minutes, share, ...load }) {
   }
   child.stdin.end();
   const { memory, ...seen } = await next();
-  const warmUpMs = Math.min(WARM_UP_MS, WARM_UP_SHARE * minutes * 60_000);
+  const warmUpMs = Math.min(WARM_UP_MS, WARM_UP_SHARE * 1000 * seen.seconds);
   const { first, last, percent } = growth(memory, warmUpMs);
   const megabytes = (bytes) => round(bytes / 1e6);
   return {
-    minutes,
+    minutes: round(seen.seconds / 60),
     ...seen,
     closedBytes: undefined,
     health: { ...spread(server), unanswered },
