@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import type { KeySetInfo, KeySetRequest } from '@sotto/protocol';
 import { makeFolder, onDisk } from '../disk.js';
 import type { Logger } from '../log.js';
-import { StoredKeySet } from './stored-key-set.js';
+import { isRemoved, keySetUnknown, StoredKeySet } from './stored-key-set.js';
 
 export interface KeyStoreOptions {
   readonly folder: string;
@@ -32,7 +32,8 @@ export class KeyStore {
   /** By owner, then by identifier. */
   readonly #sets = new Map<string, Map<string, StoredKeySet>>();
   readonly #sweeper: NodeJS.Timeout;
-  #creating: Promise<unknown> = Promise.resolve();
+  /** Sets are made and removed one after the other: a set that is removed and made again would else lose files of the new one. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   private constructor(options: KeyStoreOptions) {
     this.#options = options;
@@ -48,6 +49,7 @@ export class KeyStore {
       for (const owner of await readdir(options.folder)) {
         if (!/^[0-9a-f]{64}$/.test(owner)) continue;
         for (const id of await readdir(join(options.folder, owner))) {
+          if (isRemoved(id)) await rm(join(options.folder, owner, id), { recursive: true, force: true });
           if (!/^[0-9a-f]{32}$/.test(id)) continue;
           const set = await StoredKeySet.open(join(options.folder, owner, id), owner, id);
           if (set) store.#of(owner).set(id, set);
@@ -79,21 +81,14 @@ export class KeyStore {
    * @throws `KEYSET_CONFLICT` when it was made for something else, `KEYS_QUOTA`, `KEY_UNKNOWN` for a list without order.
    */
   create(clientToken: string, id: string, request: KeySetRequest): Promise<KeySetInfo> {
-    const work = this.#creating.then(() =>
-      onDisk('keys', () => this.#create(ownerOf(clientToken), id, request)),
-    );
-    this.#creating = work.catch(() => {});
-    return work;
+    return this.#inTurn(() => this.#create(ownerOf(clientToken), id, request));
   }
 
   /** @throws `KEYSET_UNKNOWN` alike for a set that does not exist and for one of somebody else. */
   get(clientToken: string, id: string): StoredKeySet {
     const set = this.#sets.get(ownerOf(clientToken))?.get(id);
     if (set) return set;
-    throw new SottoError('You have no such key set.', {
-      code: 'KEYSET_UNKNOWN',
-      fix: 'See `sotto keys list`, or send the keys again.',
-    });
+    throw keySetUnknown();
   }
 
   info(set: StoredKeySet): KeySetInfo {
@@ -107,25 +102,29 @@ export class KeyStore {
 
   /** @throws `KEYSET_UNKNOWN`; `KEYSET_IN_USE` while a session computes with it. */
   async remove(clientToken: string, id: string): Promise<void> {
-    const set = this.get(clientToken, id);
-    if (set.users > 0) {
-      throw new SottoError('A session computes with these keys.', {
-        code: 'KEYSET_IN_USE',
-        facts: { sessions: set.users },
-        fix: 'Close the session first.',
-        retryable: true,
-      });
-    }
-    await this.#remove(set);
+    await this.#inTurn(async () => {
+      const set = this.get(clientToken, id);
+      if (set.users > 0) {
+        throw new SottoError('A session computes with these keys.', {
+          code: 'KEYSET_IN_USE',
+          facts: { sessions: set.users },
+          fix: 'Close the session first.',
+          retryable: true,
+        });
+      }
+      await this.#remove(set);
+    });
   }
 
   /** Removes sets that nobody used for their lifetime. */
   async sweep(nowMs = Date.now()): Promise<void> {
-    for (const sets of this.#sets.values()) {
-      for (const set of [...sets.values()]) {
-        if (set.users === 0 && nowMs - set.usedAtMs > this.#options.lifetimeMs) await this.#remove(set);
+    await this.#inTurn(async () => {
+      for (const sets of this.#sets.values()) {
+        for (const set of [...sets.values()]) {
+          if (set.users === 0 && nowMs - set.usedAtMs > this.#options.lifetimeMs) await this.#remove(set);
+        }
       }
-    }
+    });
   }
 
   close(): void {
@@ -168,9 +167,15 @@ export class KeyStore {
     return this.info(set);
   }
 
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#changing.then(() => onDisk('keys', work));
+    this.#changing = done.catch(() => {});
+    return done;
+  }
+
   async #remove(set: StoredKeySet): Promise<void> {
     this.#sets.get(set.owner)?.delete(set.id);
-    await onDisk('keys', () => set.remove());
+    await set.remove();
     this.#options.log('key set removed', { keySet: set.id.slice(0, 8) });
   }
 

@@ -78,8 +78,7 @@ export class PartFile {
    * @throws `PART_OFFSET` with the true offset, `BODY_TOO_LARGE`, `PART_DIGEST` (the part starts over then).
    */
   async append(offset: number, chunks: Chunks): Promise<number> {
-    this.#writer?.cancel();
-    while (this.#writer) await this.#writer.ended;
+    await this.stop();
     const cancel = new AbortController();
     let end = () => {};
     const ended = new Promise<void>((resolve) => {
@@ -112,8 +111,14 @@ export class PartFile {
     });
   }
 
-  async remove(): Promise<void> {
+  /** Ends a writer; it keeps what it has. */
+  async stop(): Promise<void> {
     this.#writer?.cancel();
+    while (this.#writer) await this.#writer.ended;
+  }
+
+  async remove(): Promise<void> {
+    await this.stop();
     await Promise.all([rm(this.#path, { force: true }), rm(this.#growing, { force: true })]);
   }
 

@@ -1,4 +1,5 @@
-import { readdir, rm, stat, utimes } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import {
@@ -8,10 +9,14 @@ import {
   keySetRequestSchema,
   PART_BYTES,
 } from '@sotto/protocol';
-import { makeFolder, onDisk, readJsonFile, syncFolder, writeDurably } from '../disk.js';
+import { isAbsent, makeFolder, onDisk, readJsonFile, syncFolder, writeDurably } from '../disk.js';
 import { type Chunks, PartFile } from './part-file.js';
 
 const MANIFEST = 'manifest.json';
+const REMOVED = '.removed';
+
+/** True for the name of a folder whose removal did not come to its end. */
+export const isRemoved = (name: string): boolean => name.endsWith(REMOVED);
 
 /** Where a stored key lies. */
 export interface KeyFiles {
@@ -38,6 +43,7 @@ export class StoredKeySet {
   readonly #complete = new Set<number>();
   /** Sessions that compute with these keys now. */
   users = 0;
+  #removed = false;
 
   private constructor(
     readonly owner: string,
@@ -112,7 +118,7 @@ export class StoredKeySet {
   /** Marks the set as used now, so that it expires later. */
   async touch(): Promise<void> {
     this.usedAtMs = Date.now();
-    await utimes(join(this.folder, MANIFEST), new Date(), new Date());
+    await this.#onDisk(() => utimes(join(this.folder, MANIFEST), new Date(), new Date()));
   }
 
   /**
@@ -122,7 +128,7 @@ export class StoredKeySet {
    * @throws `KEY_UNKNOWN`, `KEY_SIZE`, `KEY_CONFLICT` when the key is here already with other parts.
    */
   announce(index: number, digests: readonly string[]): Promise<number[]> {
-    return onDisk('keys', async () => {
+    return this.#onDisk(async () => {
       this.#requireKey(index);
       const before = this.#keys.get(index);
       if (before?.join() !== digests.join()) {
@@ -161,7 +167,7 @@ export class StoredKeySet {
 
   /** Appends to a part. @returns the new offset. @throws the errors of {@link PartFile.append}. */
   append(digest: string, offset: number, chunks: Chunks): Promise<number> {
-    return onDisk('keys', async () => {
+    return this.#onDisk(async () => {
       const at = await this.part(digest).append(offset, chunks);
       for (const [index, digests] of this.#keys) if (digests.includes(digest)) await this.#count(index);
       return at;
@@ -170,7 +176,7 @@ export class StoredKeySet {
 
   /** One key, every part checked against its digest. @throws `KEYS_DAMAGED`, `KEYSET_INCOMPLETE`. */
   readKey(index: number): Promise<Uint8Array> {
-    return onDisk('keys', async () => {
+    return this.#onDisk(async () => {
       const { sizeBytes } = this.#requireKey(index);
       const digests = this.#keys.get(index);
       if (!digests) throw incomplete(1);
@@ -204,13 +210,31 @@ export class StoredKeySet {
     if (!this.complete) throw incomplete(this.request.keys.length - this.#complete.size);
   }
 
+  /** Ends uploads, then removes every file. What else goes on with the set meanwhile ends with `KEYSET_UNKNOWN`. */
   async remove(): Promise<void> {
-    await Promise.all([...this.#parts.values()].map((part) => part.remove()));
+    this.#removed = true;
+    await Promise.all([...this.#parts.values()].map((part) => part.stop()));
     this.#parts.clear();
     this.#keys.clear();
     this.#complete.clear();
-    await rm(this.folder, { recursive: true, force: true });
+    // Under another name nothing is written into the folder while it is emptied.
+    const grave = `${this.folder}.${randomBytes(4).toString('hex')}${REMOVED}`;
+    try {
+      await rename(this.folder, grave);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+    await rm(grave, { recursive: true, force: true });
     await syncFolder(join(this.folder, '..'));
+  }
+
+  /** Runs file operations of a set that may be removed meanwhile. */
+  async #onDisk<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await onDisk('keys', work);
+    } catch (error) {
+      throw this.#removed ? keySetUnknown() : error;
+    }
   }
 
   #requireKey(index: number) {
@@ -250,6 +274,13 @@ export class StoredKeySet {
     this.#parts.delete(digest);
   }
 }
+
+/** Alike for a set that does not exist, one that was removed and one of somebody else. */
+export const keySetUnknown = (): SottoError =>
+  new SottoError('You have no such key set.', {
+    code: 'KEYSET_UNKNOWN',
+    fix: 'See `sotto keys list`, or send the keys again.',
+  });
 
 function incomplete(missing: number): SottoError {
   return new SottoError('Keys of the set are missing.', {
