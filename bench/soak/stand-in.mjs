@@ -42,6 +42,11 @@ export async function startStandIn(options) {
     get alive() {
       return child.exitCode === null && child.signalCode === null;
     },
+    /** Puts the wall clock of the process ahead of the true one. */
+    async moveClock(aheadMs) {
+      child.stdin.write(String(aheadMs));
+      await pause(100);
+    },
     async stop() {
       child.stdin.end();
       await exited;
@@ -57,8 +62,8 @@ export const call = (url, method, path, token, body, headers = {}) =>
     ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
   });
 
-export const blockOf = (data) =>
-  encodeFrame('block', 0, encodeRows({ position: 0, rows: 1, ciphertexts: [sealed(...data)] }));
+export const blockOf = (data, position = 0) =>
+  encodeFrame('block', position, encodeRows({ position, rows: 1, ciphertexts: [sealed(...data)] }));
 
 /** Opens a session with stored keys and starts a job in it; with client refresh the job waits for its owner. */
 export async function openUser(url, data, refresh = 'client') {

@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { serve as listen } from '@hono/node-server';
 import { SottoError } from '@sotto/base';
 import type { AnswerMode, ModelInfo } from '@sotto/protocol';
@@ -57,6 +57,8 @@ export interface ServeOptions {
   readonly origins?: readonly string[];
   /** Requests a second from one address, on average; default 200. */
   readonly requestsPerSecond?: number;
+  /** A connection on which nothing moves for this long is closed, unless its request is being worked on; default a minute. */
+  readonly stalledMs?: number;
   /** Running blocks get this long to end when the server is closed; default none. */
   readonly graceMs?: number;
   readonly log?: Logger;
@@ -82,6 +84,7 @@ const FLUSH_MS = 200;
 const MAX_TEXT_POSITIONS = 4096;
 const MAX_QUEUED_ANSWERS = 32;
 const CONNECTION_CHECK_MS = 5_000;
+const STALLED_MS = 60_000;
 const MAX_HEADER_BYTES = 16 << 10;
 const MAX_CONNECTIONS = 512;
 const DAY_MS = 24 * 3600_000;
@@ -101,6 +104,26 @@ function requirePrivate(host: string): void {
       fix: 'Put a proxy with TLS in front of a loopback address, or say --public when the network is trusted.',
     },
   );
+}
+
+/**
+ * Closes connections on which nothing moves: an answer that its client does not read would stay in memory for as long as the client
+ * likes, and a client that vanished without a word would keep its connection for ever. Work that takes long is waited for.
+ */
+function closeStalled(server: Server, stalledMs: number): void {
+  const working = new Map<Socket, number>();
+  server.on('request', (request, response) => {
+    const { socket } = request;
+    working.set(socket, (working.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const rest = working.get(socket)! - 1;
+      if (rest > 0) working.set(socket, rest);
+      else working.delete(socket);
+    });
+  });
+  server.setTimeout(stalledMs, (socket) => {
+    if (socket.writableLength > 0 || !working.has(socket)) socket.destroy();
+  });
 }
 
 /**
@@ -145,6 +168,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     log,
   });
   await sessions.restore();
+  // Not before sessions have told which sets are in use: a clock that jumped must not cost them their keys.
+  await keyStore?.sweep();
   const modes = options.modes ?? ['fhe', 'sanitized'];
   const text = !modes.includes('sanitized')
     ? null
@@ -197,6 +222,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   });
   server.keepAliveTimeout = 75_000;
   server.maxConnections = MAX_CONNECTIONS;
+  closeStalled(server, options.stalledMs ?? STALLED_MS);
   const { port } = server.address() as AddressInfo;
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   log('listening', { url, model: model.name, backend: model.backend.name, threads });

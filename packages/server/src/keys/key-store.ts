@@ -41,7 +41,7 @@ export class KeyStore {
     this.#sweeper.unref();
   }
 
-  /** Opens the folder and reads what an earlier run left there. @throws `KEYS_DISK`, `KEYS_DISK_FULL`. */
+  /** Opens the folder and reads what an earlier run left there; what is too old stays until the first {@link sweep}. @throws `KEYS_DISK`, `KEYS_DISK_FULL`. */
   static open(options: KeyStoreOptions): Promise<KeyStore> {
     return onDisk('keys', async () => {
       const store = new KeyStore(options);
@@ -56,7 +56,6 @@ export class KeyStore {
           else options.log('key set unreadable', { keySet: id.slice(0, 8) });
         }
       }
-      await store.sweep();
       return store;
     });
   }
@@ -174,8 +173,13 @@ export class KeyStore {
   }
 
   async #remove(set: StoredKeySet): Promise<void> {
-    this.#sets.get(set.owner)?.delete(set.id);
+    const sets = this.#sets.get(set.owner);
+    sets?.delete(set.id);
     await set.remove();
+    if (sets?.size === 0) {
+      this.#sets.delete(set.owner);
+      await rm(join(this.#options.folder, set.owner), { recursive: true, force: true });
+    }
     this.#options.log('key set removed', { keySet: set.id.slice(0, 8) });
   }
 
