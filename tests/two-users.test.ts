@@ -5,43 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import { Connection, KeySets, uploadKeySet } from '@sotto/client';
-import {
-  encodeFrame,
-  encodeRows,
-  jobStatusSchema,
-  type KeySetRequest,
-  type ModelInfo,
-  sessionSchema,
-} from '@sotto/protocol';
+import { encodeFrame, jobStatusSchema, sessionSchema } from '@sotto/protocol';
 import { type RunningServer, serve } from '@sotto/server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { keyBytes, sealed, startEngine } from './fixtures/stand-in-engine.mjs';
+import { callsOf, standInModel as model, standInBlock, standInKeySet } from './fixtures/stand-in-server.js';
 
-const model: ModelInfo = {
-  protocol: 1,
-  name: 'stand-in',
-  digest: 'cd'.repeat(32),
-  license: 'none',
-  config: {
-    dim: 4,
-    hiddenDim: 8,
-    layerCount: 1,
-    headCount: 1,
-    kvHeadCount: 1,
-    vocabSize: 10,
-    contextLength: 12,
-    tied: true,
-  },
-  backend: { name: 'reference', isa: 'bigint', threads: 1 },
-};
-const keySet: KeySetRequest = {
-  modelDigest: model.digest,
-  refresh: 'client',
-  parametersName: 'insecure-stand-in',
-  parametersDigest: 'aa'.repeat(16),
-  planDigest: 'bb'.repeat(16),
-  keys: Array.from({ length: 3 }, (_, index) => ({ index, id: `key@${index}`, sizeBytes: 1000 })),
-};
+const keySet = standInKeySet('client');
 const folder = mkdtempSync(join(tmpdir(), 'sotto-users-'));
 let server: RunningServer;
 
@@ -56,16 +26,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const block = (...data: number[]) =>
-  encodeFrame('block', 0, encodeRows({ position: 0, rows: 1, ciphertexts: [sealed(...data)] }));
-const call = (method: string, path: string, token: string, body?: unknown, headers = {}) =>
-  fetch(`${server.url}${path}`, {
-    method,
-    headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
-    ...(body === undefined
-      ? {}
-      : { body: body instanceof Uint8Array ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body) }),
-  });
+const block = (...data: number[]) => standInBlock(0, ...data);
+const call = callsOf(() => server.url);
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
     () => 'no error',

@@ -50,6 +50,7 @@ export {
   sessionRequestSchema,
   sessionSchema,
   sessionStatusSchema,
+  type WaitingFor,
   type Window,
 } from './messages.js';
 export { openApiDocument } from './openapi.js';

@@ -116,7 +116,10 @@ export const jobStatusSchema = z.object({
   jobId: z.string().regex(/^[0-9a-f]{32}$/),
   state: z.enum(['queued', 'running', 'paused', 'done', 'failed', 'cancelled']),
   seconds: z.number(),
+  /** Why a job that does not run waits: for memory, for its keys to be loaded, for a free slot, or for its client. */
+  waitingFor: z.enum(['memory', 'keys', 'slot', 'client']).optional(),
 });
+export type WaitingFor = NonNullable<z.infer<typeof jobStatusSchema>['waitingFor']>;
 export type JobStatus = z.infer<typeof jobStatusSchema>;
 
 /** GET /v1/sessions/:id/keys: how far the keys of a named key set are. */

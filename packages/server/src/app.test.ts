@@ -5,31 +5,13 @@ import {
   encodeRows,
   errorBodySchema,
   type JobEvent,
-  type ModelInfo,
   StreamEventParser,
   sessionSchema,
 } from '@sotto/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keyBytes, sealed, startEngine } from '../../../tests/fixtures/stand-in-engine.mjs';
+import { callsOf, standInModel as model } from '../../../tests/fixtures/stand-in-server.js';
 import { type LogFields, type RunningServer, serve } from './index.js';
-
-const model: ModelInfo = {
-  protocol: 1,
-  name: 'stand-in',
-  digest: 'cd'.repeat(32),
-  license: 'none',
-  config: {
-    dim: 4,
-    hiddenDim: 8,
-    layerCount: 1,
-    headCount: 1,
-    kvHeadCount: 1,
-    vocabSize: 10,
-    contextLength: 12,
-    tied: true,
-  },
-  backend: { name: 'reference', isa: 'bigint', threads: 1 },
-};
 
 let server: RunningServer;
 let lines: { event: string; fields: LogFields }[];
@@ -50,16 +32,9 @@ afterEach(() => server.close());
 
 const request = { protocol: 1, modelDigest: model.digest, refresh: 'bootstrap', parameters: 'secure' };
 
-async function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
-  const binary = body instanceof Uint8Array;
-  return fetch(`${server.url}${path}`, {
-    method,
-    headers,
-    ...(body === undefined
-      ? {}
-      : { body: binary ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body) }),
-  });
-}
+const calls = callsOf(() => server.url);
+const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+  calls(method, path, '', body, headers);
 
 async function failure(response: Promise<Response>): Promise<{ status: number; code: string }> {
   const { status, code } = await (async () => {

@@ -145,8 +145,10 @@ export function createApp(options: AppOptions): Hono {
   });
 
   app.get('/v1/jobs/:job', (c) => {
-    const { id, state, seconds } = jobOf(c).job;
-    return c.json({ jobId: id, state, seconds });
+    const { job, session } = jobOf(c);
+    const { id, state, seconds } = job;
+    const waitingFor = session.waitingFor(job);
+    return c.json({ jobId: id, state, seconds, ...(waitingFor ? { waitingFor } : {}) });
   });
   app.delete('/v1/jobs/:job', (c) => {
     jobOf(c).job.cancel();
@@ -205,6 +207,26 @@ const gauges = (sessions: SessionStore, text: TextService | null, keyStore: KeyS
   { name: 'sotto_sessions', help: 'Open sessions.', value: () => sessions.size },
   { name: 'sotto_jobs_running', help: 'Blocks that run.', value: () => sessions.queue.running },
   { name: 'sotto_jobs_queued', help: 'Blocks that wait.', value: () => sessions.queue.queued },
+  {
+    name: 'sotto_engines',
+    help: 'Engines in memory.',
+    value: () => sessions.residency.count,
+  },
+  {
+    name: 'sotto_engines_waiting',
+    help: 'Sessions that wait for memory.',
+    value: () => sessions.residency.waiting,
+  },
+  {
+    name: 'sotto_engine_memory_planned_bytes',
+    help: 'Planned memory of the engines.',
+    value: () => sessions.residency.heldBytes,
+  },
+  {
+    name: 'sotto_engine_memory_budget_bytes',
+    help: 'Memory that engines may take.',
+    value: () => sessions.residency.budgetBytes,
+  },
   { name: 'sotto_answers', help: 'Answers in clear that ended well.', value: () => text?.answers ?? 0 },
   { name: 'sotto_answer_tokens', help: 'Tokens of these answers.', value: () => text?.answerTokens ?? 0 },
   { name: 'sotto_answers_queued', help: 'Answers in clear that wait.', value: () => text?.queue.queued ?? 0 },

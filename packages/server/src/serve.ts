@@ -4,6 +4,7 @@ import { serve as listen } from '@hono/node-server';
 import { SottoError } from '@sotto/base';
 import type { AnswerMode, ModelInfo } from '@sotto/protocol';
 import { createApp } from './app.js';
+import { availableMemoryBytes } from './engine/memory.js';
 import type { StartEngine } from './engine/port.js';
 import { startProcessEngine } from './engine/process-engine.js';
 import { PublicMemory } from './engine/public-store.js';
@@ -33,7 +34,12 @@ export interface ServeOptions {
   readonly maxTextPositions?: number;
   /** Allows parameters below 128 bits; for tests only. */
   readonly allowInsecure?: boolean;
+  /** Sessions that hold their keys in memory at a time, default 1. */
   readonly maxSessions?: number;
+  /** Memory of all engines together, as planned; default what the machine has left. */
+  readonly memoryBudgetBytes?: number;
+  /** Idle keys stay in memory this long although another session waits for the memory; default 10 s. */
+  readonly keepMs?: number;
   readonly idleTimeoutMs?: number;
   /** Jobs that run at a time, default one a session. */
   readonly maxJobs?: number;
@@ -147,15 +153,19 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
           totalQuotaBytes: options.keysTotalQuotaBytes ?? 64 * 2 ** 30,
           log,
         });
+  const memoryBudgetBytes = options.memoryBudgetBytes ?? availableMemoryBytes();
   const publicStore = new PublicMemory(PUBLIC_MEMORY_BYTES);
   const sessions = new SessionStore({
     startEngine:
       options.startEngine ?? ((engine) => startProcessEngine(engine, { engineModule, log, publicStore })),
+    memoryBudgetBytes,
+    keepMs: options.keepMs,
     engine: {
       modelPath,
       calibrationPath,
       backend,
       threads,
+      memoryBudgetBytes,
       ...(options.keyMemoryFolder === undefined ? {} : { keyMemoryFolder: options.keyMemoryFolder }),
     },
     modelDigest: model.digest,

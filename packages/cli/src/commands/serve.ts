@@ -100,9 +100,22 @@ export const command: Command = {
     },
     'keys-days': { value: 'N', default: '30', help: 'Days after which an unused key set is removed.' },
     'keys-quota': { value: 'MB', default: '16000', help: 'Largest size of the key sets of one client.' },
+    'key-rest': {
+      value: 'SECONDS',
+      default: '10',
+      help: 'Idle keys stay in memory this long although another session waits for the memory.',
+    },
     jobs: { value: 'N', help: 'Jobs that run at a time, others wait; one a session when absent.' },
     rate: { value: 'N', default: '200', help: 'Requests a second that one address may send.' },
-    sessions: { value: 'N', default: '1', help: 'Sessions at a time; each holds its keys in memory.' },
+    sessions: {
+      value: 'N',
+      default: '1',
+      help: 'Sessions that hold their keys in memory at a time. With stored keys there may be more: the least recently used idle ones give way.',
+    },
+    'memory-budget': {
+      value: 'BYTES',
+      help: 'Memory that all sessions together may take, as planned; what the machine has left when absent.',
+    },
     'allow-insecure': { help: 'Accept insecure toy parameters, for tests.' },
     'stop-with-stdin': { help: 'Stop when standard input ends.' },
     quiet: { help: 'Write no log.' },
@@ -121,6 +134,7 @@ export const command: Command = {
           output.err('Measuring the ranges of this model: minutes, once. The server starts afterwards.\n'),
       });
     }
+    const memoryBudgetBytes = options.integer('memory-budget', 1, 2 ** 50);
     const server = await serve({
       model: describeModel(weights, { name, license, backend: describeBackend(machine) }),
       modelPath: path,
@@ -136,6 +150,8 @@ export const command: Command = {
       requestsPerSecond: options.integer('rate', 1, 100_000)!,
       graceMs: GRACE_MS,
       maxSessions: options.integer('sessions', 1, 64)!,
+      ...(memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes }),
+      keepMs: 1000 * options.integer('key-rest', 0, 86_400)!,
       allowInsecure: options.flag('allow-insecure'),
       log: options.flag('quiet') ? silentLogger : lineLogger((line) => output.err(line)),
     });

@@ -12,6 +12,7 @@ import type { Refresher } from '@sotto/he/scheme';
 import { Decryptor, Encryptor, KeyGenerator, SecretKey } from '@sotto/he/secret';
 import { readModelFile } from '@sotto/model';
 import { describe, expect, it } from 'vitest';
+import { engineMemory } from '../engine/forecast.js';
 import { makeMachine } from '../engine/machine.js';
 import { countSession, ENCODING, TOUCH } from './count-session.js';
 import { knownShare, measureKernels, secondsOf } from './measure-kernels.js';
@@ -73,7 +74,8 @@ describe('counting', () => {
         return expandCiphertext(context, seeded);
       },
     });
-    const machine = makeMachine({ model, setup, context, keys, availableBytes, clientRefresher });
+    const { plaintexts } = engineMemory(setup, { availableBytes });
+    const machine = makeMachine({ model, setup, context, keys, plaintexts, clientRefresher });
     const { evaluator, transformer } = machine;
     const talk = transformer.conversation(publicTokens);
     const pass = async (tokens: readonly number[]): Promise<[string, number][]> => {

@@ -3,6 +3,7 @@ import { createNullBackend } from '@sotto/he/ring';
 import { Ciphertext, EvaluationKey, EvaluationKeySet, evaluationKeyPlan, RingContext } from '@sotto/he/rlwe';
 import type { Refresher, SlotVector } from '@sotto/he/scheme';
 import type { LlamaModel } from '@sotto/model';
+import { engineMemory } from '../engine/forecast.js';
 import { makeMachine } from '../engine/machine.js';
 import { KernelRecorder, type ShapeCounts } from './recording-ring.js';
 
@@ -53,7 +54,7 @@ export interface CountOptions {
   readonly publicTokens: number;
   /** Rows of the first block. */
   readonly privateTokens: number;
-  /** As the server would see it: decides in which form weights wait. */
+  /** As the server would see it before it has keys: decides in which form weights wait. */
   readonly availableBytes: number;
 }
 
@@ -94,12 +95,13 @@ export async function countSession(
   const startCpu = process.cpuUsage();
   let refreshes = 0;
   const inputs: Pick<CountedRefresh, 'from' | 'period' | 'real'>[] = [];
-  const { evaluator, transformer, bootstrapper, plaintexts } = makeMachine({
+  const { plaintexts } = engineMemory(setup, options);
+  const { evaluator, transformer, bootstrapper } = makeMachine({
     model,
     setup,
     context,
     keys,
-    availableBytes: options.availableBytes,
+    plaintexts,
     clientRefresher: (ev): Refresher<Ciphertext> => ({
       outputLevel: plan.topLevel,
       inputLevel: parameters.bottomLevel,

@@ -1,6 +1,7 @@
 import type { SessionSetup } from '@sotto/engine';
 import type { Backend } from '@sotto/he/ring';
 import type { LlamaModel } from '@sotto/model';
+import { PROCESS_BYTES } from '../engine/forecast.js';
 import { availableMemoryBytes } from '../engine/memory.js';
 import { type CountedPass, type CountedRefresh, type CountOptions, countSession } from './count-session.js';
 import {
@@ -37,9 +38,6 @@ export interface ServerCostOptions extends Omit<CountOptions, 'availableBytes'> 
   /** Measures again what is kept. */
   readonly fresh?: boolean;
 }
-
-/** Node, code, model and buffers: what a session's process has besides polynomials and encoded weights. */
-const PROCESS_BYTES = 260e6;
 
 function merged(...all: readonly ShapeCounts[]): ShapeCounts {
   const sum = new Map<string, { kernel: string; shape: readonly number[]; calls: number }>();

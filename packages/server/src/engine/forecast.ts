@@ -1,4 +1,5 @@
 import type { SessionSetup } from '@sotto/engine';
+import type { PlaintextForm } from '@sotto/he/ckks';
 import { evaluationKeyPlan, type Parameters } from '@sotto/he/rlwe';
 
 /** Memory of one encoded weight: rows over the moduli of its level and of the key switch that follows. */
@@ -17,7 +18,7 @@ export interface MemoryForecast {
   readonly weightMemory: number;
 }
 
-/** What a session takes at the server, besides bootstrapping matrices and working memory. */
+/** Keys and weights of a session at the server, besides bootstrapping matrices and working memory. */
 export function serverMemoryForecast({ parameters, plan, keys }: SessionSetup): MemoryForecast {
   return {
     keyMemory: keys.reduce((sum, key) => sum + key.expandedBytes, 0),
@@ -25,5 +26,52 @@ export function serverMemoryForecast({ parameters, plan, keys }: SessionSetup): 
       (sum, { level, count }) => sum + count * plainBytes(parameters, level),
       0,
     ),
+  };
+}
+
+/** Rows of encoded weights are kept while they take no more than this. */
+const MOST_ROW_BYTES = 3 * 2 ** 30;
+
+/** Node, code, model and buffers: what an engine process has besides polynomials and encoded weights. */
+export const PROCESS_BYTES = 260e6;
+
+/**
+ * Intermediate results, encrypted rows and matrices of bootstrapping, in ciphertexts over all primes. Counted with `countSession`
+ * for the embedded models, and rounded up.
+ */
+const WORKING_CIPHERTEXTS = 64;
+
+export interface EngineMemory {
+  /** Keys in memory; 0 when they lie in a file. */
+  readonly keyBytes: number;
+  /** Encoded weights in the form in which they wait. */
+  readonly weightBytes: number;
+  readonly workingBytes: number;
+  /** All of it, and the process itself. */
+  readonly totalBytes: number;
+  /** Rows are faster; coefficients take a fifteenth of the memory. */
+  readonly plaintexts: PlaintextForm;
+}
+
+/**
+ * What the process of one session will take at its peak.
+ *
+ * @param availableBytes decides the form of the weights.
+ */
+export function engineMemory(
+  setup: SessionSetup,
+  { availableBytes, keysInFile = false }: { availableBytes: number; keysInFile?: boolean },
+): EngineMemory {
+  const { parameters, plan } = setup;
+  const { keyMemory, weightMemory } = serverMemoryForecast(setup);
+  const keyBytes = keysInFile ? 0 : keyMemory;
+  const plaintexts =
+    weightMemory < Math.min(MOST_ROW_BYTES, (availableBytes - keyBytes) / 2) ? 'rows' : 'coefficients';
+  const weightCount = plan.weights.reduce((sum, { count }) => sum + count, 0);
+  const weightBytes = plaintexts === 'rows' ? weightMemory : weightCount * coefficientBytes(parameters);
+  const workingBytes = WORKING_CIPHERTEXTS * 2 * 4 * parameters.n * parameters.primes.length;
+  return {
+    ...{ keyBytes, weightBytes, workingBytes, plaintexts },
+    totalBytes: keyBytes + weightBytes + workingBytes + PROCESS_BYTES,
   };
 }

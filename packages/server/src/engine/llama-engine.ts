@@ -28,9 +28,9 @@ import { stateLost } from '../disk.js';
 import { openBackend } from './backend.js';
 import { blockName, Checkpoints } from './checkpoints.js';
 import { ClientRefresher } from './client-refresher.js';
-import { serverMemoryForecast } from './forecast.js';
+import { type EngineMemory, engineMemory } from './forecast.js';
 import { type Machine, makeMachine } from './machine.js';
-import { availableMemoryBytes, requireMemory } from './memory.js';
+import { availableMemoryBytes } from './memory.js';
 import type {
   BlockHooks,
   BlockResult,
@@ -39,9 +39,6 @@ import type {
   EngineOptions,
   PublicStore,
 } from './port.js';
-
-/** Working memory of a session besides keys and encoded weights: ciphertexts, the thread itself. */
-const WORKING_BYTES = 512 * 2 ** 20;
 
 /** The encrypted transformer of one session. */
 class LlamaEngine implements Engine {
@@ -52,6 +49,7 @@ class LlamaEngine implements Engine {
   readonly #keys: EvaluationKeySet;
   readonly #checkpoints: Checkpoints | null;
   readonly #publicStore: PublicStore | undefined;
+  readonly #memory: EngineMemory;
   #machine: Machine | undefined;
   #publicTokens: readonly number[] | undefined;
   #publicContext: PublicContext | undefined;
@@ -64,7 +62,9 @@ class LlamaEngine implements Engine {
     context: RingContext,
     stateFolder: string | undefined,
     publicStore: PublicStore | undefined,
+    memory: EngineMemory,
   ) {
+    this.#memory = memory;
     this.#publicStore = publicStore;
     this.#model = model;
     this.#setup = setup;
@@ -84,6 +84,10 @@ class LlamaEngine implements Engine {
       },
       keys: keys.map(({ name, wireBytes }, index) => ({ index, id: name, sizeBytes: wireBytes })),
     };
+  }
+
+  get memoryBytes(): number {
+    return this.#memory.totalBytes;
   }
 
   async loadKey(index: number, bytes: Uint8Array): Promise<void> {
@@ -211,7 +215,7 @@ class LlamaEngine implements Engine {
       setup: this.#setup,
       context: this.#context,
       keys: this.#keys,
-      availableBytes: availableMemoryBytes(),
+      plaintexts: this.#memory.plaintexts,
       clientRefresher: (evaluator) =>
         new ClientRefresher(
           this.#context,
@@ -235,6 +239,36 @@ function requireKey(expected: SetupKey, id: SetupKey['id'], maxLevel: number): v
   });
 }
 
+/** What the same session would take when its client refreshes; undefined when it does. */
+async function smaller(
+  model: LlamaModel,
+  options: EngineOptions,
+  availableBytes: number,
+): Promise<EngineMemory | undefined> {
+  if (options.refresh === 'client') return undefined;
+  return engineMemory(await makeSetup(model, { ...options, refresh: 'client' }), { availableBytes });
+}
+
+function tooLarge(memory: EngineMemory, availableBytes: number, other: EngineMemory | undefined): SottoError {
+  const megabytes = (sizeBytes: number) => Math.ceil(sizeBytes / 1e6);
+  const inFile = memory.totalBytes - memory.keyBytes;
+  const ways = [
+    ...(other && other.totalBytes <= availableBytes ? ['let the client refresh (--refresh client)'] : []),
+    ...(inFile <= availableBytes && memory.keyBytes > 0 ? ['start the server with --key-memory DIR'] : []),
+    'use a machine with more memory, or a larger --memory-budget',
+  ];
+  return new SottoError('There is too little memory for this session.', {
+    code: 'MEMORY_INSUFFICIENT',
+    facts: {
+      neededMB: megabytes(memory.totalBytes),
+      availableMB: Math.floor(availableBytes / 1e6),
+      withKeysInFileMB: megabytes(inFile),
+      ...(other ? { withClientRefreshMB: megabytes(other.totalBytes) } : {}),
+    },
+    fix: `What fits: ${ways.join('; or ')}.`,
+  });
+}
+
 /**
  * Starts the engine of one session: parameters, plan and ring; keys follow one by one.
  *
@@ -244,15 +278,19 @@ export async function startEngine(options: EngineOptions, publicStore?: PublicSt
   const { weights } = await readModelFile({ model: options.modelPath });
   const setup = await makeSetup(weights, options);
   const { parameters } = setup;
-  const { keyMemoryFolder } = options;
+  const { keyMemoryFolder, memoryBudgetBytes = Number.POSITIVE_INFINITY } = options;
   // Keys in a file are read as they are used: a machine of less memory is slower then, and still runs.
-  const keyMemory = keyMemoryFolder === undefined ? serverMemoryForecast(setup).keyMemory : 0;
-  requireMemory(keyMemory + WORKING_BYTES);
+  const keysInFile = keyMemoryFolder !== undefined;
+  const availableBytes = Math.min(availableMemoryBytes(), memoryBudgetBytes);
+  const memory = engineMemory(setup, { availableBytes, keysInFile });
+  if (memory.totalBytes > availableBytes) {
+    throw tooLarge(memory, availableBytes, await smaller(weights, options, availableBytes));
+  }
   const backend = openBackend(options.backend, options.threads);
   const ring = backend.createRing({
     ...{ logN: parameters.logN, primes: parameters.primes },
     ...(keyMemoryFolder === undefined ? {} : { coldFolder: keyMemoryFolder }),
   });
   const context = new RingContext(parameters, ring);
-  return new LlamaEngine(weights, setup, context, options.stateFolder, publicStore);
+  return new LlamaEngine(weights, setup, context, options.stateFolder, publicStore, memory);
 }

@@ -44,7 +44,7 @@ export type ToThread = Told & { readonly piecesBytes: readonly number[] };
 export type ToProcess = ToThread | { readonly type: 'cancel' };
 
 export type FromThread =
-  | { readonly type: 'ready'; readonly description: EngineDescription }
+  | { readonly type: 'ready'; readonly description: EngineDescription; readonly memoryBytes: number }
   | { readonly type: 'startFailed'; readonly error: ErrorBody; readonly stack: string }
   | {
       readonly type: 'returned';

@@ -16,6 +16,8 @@ export interface EngineOptions {
    * run again by another process, and a block that was finished is not computed twice.
    */
   readonly stateFolder?: string;
+  /** Memory that all engines of the server share. */
+  readonly memoryBudgetBytes?: number;
   /** Folder for a file that holds the keys, so that they need not all be in memory; they are when it is absent. */
   readonly keyMemoryFolder?: string;
 }
@@ -60,6 +62,8 @@ export interface BlockResult {
  */
 export interface Engine {
   readonly description: EngineDescription;
+  /** Planned peak of the engine's process; 0 when absent. */
+  readonly memoryBytes?: number;
   /** Largest memory of the engine's process so far; absent where it shares the server's. */
   readonly peakRssBytes?: number;
   /** Takes ownership of `bytes`. A key that is not for these parameters is refused with a typed error. */

@@ -35,6 +35,7 @@ type Unsized<M> = M extends unknown ? Omit<M, 'piecesBytes'> : never;
 /** The server's side of an engine that runs in a process of its own. */
 class ProcessEngine implements Engine {
   description!: EngineDescription;
+  memoryBytes = 0;
   peakRssBytes = 0;
   readonly #child: ChildProcess;
   readonly #log: Logger;
@@ -147,6 +148,7 @@ class ProcessEngine implements Engine {
     switch (message.type) {
       case 'ready':
         this.description = message.description;
+        this.memoryBytes = message.memoryBytes;
         ready();
         return;
       case 'startFailed':

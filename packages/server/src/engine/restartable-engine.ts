@@ -3,29 +3,39 @@ import type { Rows } from '@sotto/protocol';
 import type { KeyFiles } from '../keys/stored-key-set.js';
 import type { BlockHooks, BlockResult, Engine, EngineDescription } from './port.js';
 
+export interface RestartableEngineOptions {
+  readonly description: EngineDescription;
+  /** Planned peak of its process. */
+  readonly memoryBytes: number;
+  readonly start: () => Promise<Engine>;
+  /** The engine, when it has started already. */
+  readonly running?: Engine;
+}
+
 /**
  * An engine that starts when it is first needed and can be stopped and started again, without keys and public part then. What it
  * computes with is known from its first start, be it by an earlier run of the server.
  */
 export class RestartableEngine implements Engine {
   readonly description: EngineDescription;
+  readonly memoryBytes: number;
   readonly #start: () => Promise<Engine>;
   #engine: Promise<Engine> | undefined;
   #closed = false;
   #peakRssBytes = 0;
   #running: Engine | undefined;
 
-  /** @param running the engine, when it has started already. */
-  constructor(description: EngineDescription, start: () => Promise<Engine>, running?: Engine) {
+  constructor({ description, memoryBytes, start, running }: RestartableEngineOptions) {
     this.description = description;
+    this.memoryBytes = memoryBytes;
     this.#start = start;
     this.#running = running;
     this.#engine = running === undefined ? undefined : Promise.resolve(running);
   }
 
-  /** True while it has started, or is about to. */
-  get running(): boolean {
-    return this.#engine !== undefined;
+  /** Starts unless it has. @throws the errors of the start. */
+  async begin(): Promise<void> {
+    await this.#get();
   }
 
   get peakRssBytes(): number {
@@ -57,10 +67,11 @@ export class RestartableEngine implements Engine {
 
   /** Frees what the engine holds; the next call starts another one. */
   async stop(): Promise<void> {
-    const engine = await this.#engine?.catch(() => undefined);
+    const stopping = this.#engine;
     this.#engine = undefined;
     this.#peakRssBytes = this.peakRssBytes;
     this.#running = undefined;
+    const engine = await stopping?.catch(() => undefined);
     await engine?.close();
   }
 

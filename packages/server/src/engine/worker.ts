@@ -132,7 +132,7 @@ async function main(): Promise<void> {
     else waiter?.reject(errorFromBody(message.error));
   });
   engine = await module.startEngine(start.options, publicStore);
-  send({ type: 'ready', description: engine.description });
+  send({ type: 'ready', description: engine.description, memoryBytes: engine.memoryBytes ?? 0 });
 }
 
 main().catch((error) => {

@@ -110,10 +110,14 @@ export class Job implements BlockHooks {
     return this.#ended && !this.#result;
   }
 
+  /** A refresh was asked for and the client is away. */
+  get waitsForClient(): boolean {
+    return this.#exchanges.some((e) => !e.answered && performance.now() - e.askedMs > AWAY_MS);
+  }
+
   get state(): JobState {
     if (!this.#ended) {
-      const away = this.#exchanges.some((e) => !e.answered && performance.now() - e.askedMs > AWAY_MS);
-      if (away || this.#suspended || (this.resumed > 0 && !this.#moved)) return 'paused';
+      if (this.waitsForClient || this.#suspended || (this.resumed > 0 && !this.#moved)) return 'paused';
       return this.#started ? 'running' : 'queued';
     }
     if (this.#result) return 'done';

@@ -45,6 +45,8 @@ const sessionRecordSchema = z.strictObject({
     window: true,
     keys: true,
   }),
+  /** Planned peak of its engine. */
+  memoryBytes: count.default(0),
   publicTokens: z.array(count).nullable(),
   positions: count,
   lastBlock: z.strictObject({ position: count, rows: count }).nullable(),

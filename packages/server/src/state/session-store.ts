@@ -1,6 +1,6 @@
 import { randomBytes, SottoError } from '@sotto/base';
 import type { KeyEntry, SessionRequest } from '@sotto/protocol';
-import type { EngineOptions, StartEngine } from '../engine/port.js';
+import type { Engine, EngineDescription, EngineOptions, StartEngine } from '../engine/port.js';
 import { RestartableEngine } from '../engine/restartable-engine.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
@@ -8,6 +8,7 @@ import type { Logger } from '../log.js';
 import type { Job } from './job.js';
 import { JobQueue } from './job-queue.js';
 import type { Journals, SessionRecord } from './journal.js';
+import { Residency } from './residency.js';
 import { Session, tokenDigestOf } from './session.js';
 
 export interface SessionStoreOptions {
@@ -15,8 +16,12 @@ export interface SessionStoreOptions {
   readonly engine: Omit<EngineOptions, 'refresh' | 'parameters'>;
   readonly modelDigest: string;
   readonly allowInsecure: boolean;
-  /** Each session holds its keys in memory, so there are few. */
+  /** Sessions that hold their keys in memory at a time. */
   readonly maxSessions: number;
+  /** Memory of all engines together. */
+  readonly memoryBudgetBytes: number;
+  /** See {@link Residency}. */
+  readonly keepMs?: number | undefined;
   /** A session that nobody uses for this long is closed. */
   readonly idleTimeoutMs: number;
   /** Jobs that run at a time; more wait. */
@@ -28,6 +33,15 @@ export interface SessionStoreOptions {
   readonly log: Logger;
 }
 
+/** Sessions with stored keys that may wait for memory or be without it, besides those that have it. */
+const MOST_ASLEEP = 256;
+
+/** What an engine of some parameters is, known since one of them started. */
+interface KnownEngine {
+  readonly description: EngineDescription;
+  readonly memoryBytes: number;
+}
+
 const hex = (sizeBytes: number) => Buffer.from(randomBytes(sizeBytes)).toString('hex');
 
 /** All open sessions. */
@@ -36,12 +50,16 @@ export class SessionStore {
   readonly #sessions = new Map<string, Session>();
   readonly #reaper: NodeJS.Timeout;
   readonly queue: JobQueue;
-  #starting = 0;
+  readonly residency: Residency;
+  /** By refresh mode and parameters. */
+  readonly #known = new Map<string, Promise<KnownEngine | undefined>>();
   #stopping = false;
 
   constructor(options: SessionStoreOptions) {
     this.#options = options;
     this.queue = new JobQueue(options.maxJobs);
+    const { memoryBudgetBytes: budgetBytes, maxSessions: most, keepMs } = options;
+    this.residency = new Residency({ budgetBytes, most, ...(keepMs === undefined ? {} : { keepMs }) });
     this.#reaper = setInterval(() => this.#reap(), Math.min(60_000, options.idleTimeoutMs));
     this.#reaper.unref();
   }
@@ -71,9 +89,10 @@ export class SessionStore {
       });
     const tokenDigest = Buffer.from(record.tokenDigest, 'hex');
     const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };
-    const engine = new RestartableEngine(record.description, start);
-    const { queue } = this;
-    return Session.restore({ identity, engine, queue, log: this.#options.log, journal }, record, keySet);
+    const engine = new RestartableEngine({ ...record, start });
+    const { queue, residency } = this;
+    const parts = { identity, engine, queue, residency, log: this.#options.log, journal };
+    return Session.restore(parts, record, keySet);
   }
 
   get size(): number {
@@ -105,61 +124,74 @@ export class SessionStore {
         fix: 'Use the secure parameters, or start the server with --allow-insecure for tests.',
       });
     }
-    const held = [...this.#sessions.values()].filter((session) => session.inMemory).length;
-    if (held + this.#starting >= maxSessions) {
-      throw new SottoError('The server has as many sessions as it can hold.', {
-        code: 'SERVER_BUSY',
-        facts: { sessions: maxSessions },
-        fix: 'Close a session or try again later.',
-        retryable: true,
-      });
-    }
     const keySet = request.keySet === undefined ? undefined : this.#keySet(clientToken(), request.keySet);
-    this.#starting++;
+    if (keySet ? this.#sessions.size >= maxSessions + MOST_ASLEEP : !this.residency.mayHaveRoom) {
+      throw busy(maxSessions);
+    }
+    const { refresh, parameters } = request;
+    const id = hex(16);
+    const token = hex(32);
+    const journal = keySet ? this.#options.journals?.of(id) : undefined;
+    const engine = await this.#engineOf(`${refresh} ${parameters}`, () =>
+      this.#options.startEngine({
+        ...this.#options.engine,
+        ...{ refresh, parameters },
+        ...(journal ? { stateFolder: journal.engineFolder } : {}),
+      }),
+    );
+    const owner = keySet?.owner ?? id;
+    const tokenDigest = tokenDigestOf(token);
+    const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };
+    const { queue, residency } = this;
+    const session = new Session({
+      ...{ identity, engine, queue, residency, log },
+      ...(journal ? { journal } : {}),
+    });
     try {
-      const { refresh, parameters } = request;
-      const id = hex(16);
-      const token = hex(32);
-      const journal = keySet ? this.#options.journals?.of(id) : undefined;
-      const start = () =>
-        this.#options.startEngine({
-          ...this.#options.engine,
-          ...{ refresh, parameters },
-          ...(journal ? { stateFolder: journal.engineFolder } : {}),
-        });
-      const running = await start();
-      const engine = new RestartableEngine(running.description, start, running);
-      const owner = keySet?.owner ?? id;
-      const tokenDigest = tokenDigestOf(token);
-      const identity = { id, tokenDigest, modelDigest, refresh, parameters, owner };
-      const { queue } = this;
-      const session = new Session({ identity, engine, queue, log, ...(journal ? { journal } : {}) });
-      if (this.#stopping || (keySet && !fits(keySet, session.info))) {
-        await session.close();
-        this.requireRunning();
+      this.requireRunning();
+      if (keySet && !fits(keySet, session.info)) {
         throw new SottoError('The key set was made for other parameters or another plan.', {
           code: 'KEYSET_CONFLICT',
           fix: 'Send keys for the model of this server.',
         });
       }
-      if (keySet) {
-        try {
-          await session.useKeySet(keySet);
-        } catch (error) {
-          await session.close();
-          throw error;
-        }
-      }
-      this.#sessions.set(session.id, session);
-      log('session opened', {
-        session: session.id.slice(0, 8),
-        refresh,
-        parameters: session.info.parametersName,
-      });
-      return { session, token };
-    } finally {
-      this.#starting--;
+      residency.requireFit(engine.memoryBytes);
+      if (keySet) await session.useKeySet(keySet);
+      else if (!(await session.enter())) throw busy(maxSessions);
+      this.requireRunning();
+    } catch (error) {
+      await session.close();
+      throw error;
     }
+    this.#sessions.set(session.id, session);
+    log('session opened', {
+      session: session.id.slice(0, 8),
+      refresh,
+      parameters: session.info.parametersName,
+    });
+    return { session, token };
+  }
+
+  /** An engine that has started if it is the first of its kind; what the others are is known then. */
+  async #engineOf(kind: string, start: () => Promise<Engine>): Promise<RestartableEngine> {
+    const pending = this.#known.get(kind);
+    const known = pending && (await pending);
+    if (known) return new RestartableEngine({ ...known, start });
+    const starting = start();
+    this.#known.set(
+      kind,
+      starting.then(
+        ({ description, memoryBytes = 0 }) => ({ description, memoryBytes }),
+        () => undefined,
+      ),
+    );
+    const running = await starting;
+    return new RestartableEngine({
+      description: running.description,
+      memoryBytes: running.memoryBytes ?? 0,
+      start,
+      running,
+    });
   }
 
   /** @throws `SESSION_UNKNOWN` alike for a wrong identifier and a wrong token; `SERVER_STOPPING`. */
@@ -237,6 +269,14 @@ export class SessionStore {
     }
   }
 }
+
+const busy = (sessions: number) =>
+  new SottoError('The server has as many sessions as it can hold.', {
+    code: 'SERVER_BUSY',
+    facts: { sessions },
+    fix: 'Close a session or try again later.',
+    retryable: true,
+  });
 
 /** Keys of a set are for exactly this session. */
 function fits({ request }: StoredKeySet, info: Session['info']): boolean {

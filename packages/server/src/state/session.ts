@@ -9,25 +9,18 @@ import {
   type Rows,
   type SessionInfo,
   type SessionStatus,
+  type WaitingFor,
 } from '@sotto/protocol';
-import type { BlockHooks, BlockResult } from '../engine/port.js';
 import type { RestartableEngine } from '../engine/restartable-engine.js';
 import type { StoredKeySet } from '../keys/stored-key-set.js';
 import type { Logger } from '../log.js';
 import { Job } from './job.js';
 import type { JobQueue } from './job-queue.js';
 import type { JobRecord, SessionJournal, SessionRecord } from './journal.js';
+import { type Residency, untilAborted } from './residency.js';
 import { Sequence } from './sequence.js';
-import { SessionKeys } from './session-keys.js';
+import { SessionEngine, type SessionView } from './session-engine.js';
 import { JOBS_KEPT, SessionRecords } from './session-records.js';
-
-/** A job whose engine process was lost goes on in a new one this many times. */
-const MOST_RESTARTS = 3;
-
-const clearHooks: BlockHooks = {
-  progress: () => {},
-  refresh: () => Promise.reject(new Error('the public part is computed in clear')),
-};
 
 export interface SessionIdentity {
   readonly id: string;
@@ -44,6 +37,7 @@ export interface SessionParts {
   readonly identity: SessionIdentity;
   readonly engine: RestartableEngine;
   readonly queue: JobQueue;
+  readonly residency: Residency;
   readonly log: Logger;
   /** For a session that outlives the server: one whose keys are stored. */
   readonly journal?: SessionJournal;
@@ -55,35 +49,27 @@ export const tokenDigestOf = (text: string): Buffer => createHash('sha256').upda
 /** Keys, public part, encrypted rows and jobs of one client. */
 export class Session {
   readonly #identity: SessionIdentity;
-  readonly #engine: RestartableEngine;
-  readonly #keys: SessionKeys;
+  readonly #engine: SessionEngine;
   readonly #sequence: Sequence;
   readonly #jobs = new Map<string, Job>();
   #publicLoading: Promise<void> | undefined;
   #ciphertextBytes = 0;
   #messages = 0;
-  #bootstraps = 0;
-  /** Of earlier engines: one counts from its own start. */
-  #bootstrapsBefore = 0;
   #clientRefreshes = 0;
   #current: Job | undefined;
   #lastUseMs = performance.now();
   readonly #queue: JobQueue;
   readonly #log: Logger;
   readonly #records: SessionRecords;
-  /** False while the engine holds neither the keys of the set nor the public part. */
-  #awake = true;
-  #waking: Promise<void> | undefined;
   #closed = false;
 
-  constructor({ identity, engine, queue, log, journal }: SessionParts) {
+  constructor({ identity, engine, queue, residency, log, journal }: SessionParts) {
     this.#identity = identity;
-    this.#engine = engine;
-    this.#keys = new SessionKeys(engine);
     this.#sequence = new Sequence(engine.description.window);
     this.#queue = queue;
     this.#log = log;
     this.#records = new SessionRecords(journal, log, () => this.#snapshot());
+    this.#engine = new SessionEngine(engine, residency, this.#view(), log);
   }
 
   /**
@@ -93,24 +79,17 @@ export class Session {
    */
   static restore(parts: SessionParts, record: SessionRecord, keySet: StoredKeySet): Session {
     const session = new Session(parts);
-    session.#keys.use(keySet);
+    session.#engine.useKeySet(keySet, record.bootstraps);
     session.#sequence.restore(record);
     session.#ciphertextBytes = record.ciphertextBytes;
     session.#messages = record.messages;
-    session.#bootstrapsBefore = record.bootstraps;
     session.#clientRefreshes = record.clientRefreshes;
-    session.#awake = false;
     for (const job of record.jobs) session.#restoreJob(job);
     return session;
   }
 
   get id(): string {
     return this.#identity.id;
-  }
-
-  /** False while the session has no engine. */
-  get inMemory(): boolean {
-    return this.#engine.running || this.working;
   }
 
   get idleMs(): number {
@@ -132,58 +111,31 @@ export class Session {
 
   /** Exact size of a key. @throws `KEY_UNKNOWN`. */
   keySizeBytes(index: number): number {
-    return this.#keys.sizeOf(index);
+    return this.#engine.keys.sizeOf(index);
   }
 
   /** Stores one key. The same key again changes nothing. @throws `KEY_CONFLICT` and the engine's errors. */
   async putKey(index: number, bytes: Uint8Array): Promise<{ index: number; missing: number }> {
-    await this.#keys.put(index, bytes);
-    return { index, missing: this.#keys.missing };
+    await this.#engine.putKey(index, bytes);
+    return { index, missing: this.#engine.keys.missing };
+  }
+
+  /** Takes its place in memory, for keys that are sent to it. @returns false when there is none. */
+  enter(): Promise<boolean> {
+    return this.#engine.enter();
   }
 
   /** Begins to load every key of a stored set; {@link keysLoaded} tells how far it is. */
   async useKeySet(set: StoredKeySet): Promise<void> {
-    this.#keys.use(set);
-    this.#awake = false;
+    this.#engine.useKeySet(set);
     await this.#records.save();
-    this.#wake().catch(() => {});
-  }
-
-  /** Brings what the engine needs of a session with stored keys into it: keys, then the public part. @throws the errors of both. */
-  #wake(): Promise<void> {
-    if (this.#awake) return Promise.resolve();
-    this.#waking ??= this.#load().finally(() => {
-      this.#waking = undefined;
-    });
-    return this.#waking;
-  }
-
-  async #load(): Promise<void> {
-    await this.#keys.load();
-    const tokens = this.#sequence.publicTokens;
-    if (tokens) await this.#engine.loadPublic(tokens, clearHooks);
-    this.#awake = true;
-  }
-
-  /** Frees the engine. What it held comes from disk when it is needed again. */
-  async #sleep(): Promise<void> {
-    this.#awake = false;
-    this.#keys.forget();
-    this.#bootstrapsBefore += this.#bootstraps;
-    this.#bootstraps = 0;
-    await this.#engine.stop();
-  }
-
-  /** The engine's state can be made again: stored keys, and no encrypted rows but those that are on disk. */
-  get #recoverable(): boolean {
-    if (this.#closed || !this.#keys.set) return false;
-    return this.#records.durable || !this.#sequence.hasPrivateRows;
+    this.#engine.wakeInBackground();
   }
 
   /** Keys that are in memory. @throws what stopped the loading of a key set, e.g. `KEYS_DAMAGED`. */
   keysLoaded(): { loaded: number; total: number } {
-    const progress = this.#keys.progress();
-    this.#wake().catch(() => {});
+    const progress = this.#engine.keys.progress();
+    this.#engine.wakeInBackground();
     return progress;
   }
 
@@ -199,17 +151,13 @@ export class Session {
     }
     if (this.#sequence.hasPublic(tokens)) return this.#publicLoading;
     this.#sequence.setPublic(tokens);
-    // An engine that sleeps is told when it wakes.
-    this.#publicLoading = this.#awake ? this.#engine.loadPublic(tokens, clearHooks) : Promise.resolve();
+    this.#publicLoading = this.#engine.loadPublic(tokens);
     try {
       await this.#publicLoading;
     } catch (error) {
       this.#publicLoading = undefined;
-      if (!isLost(error) || !this.#recoverable) {
-        this.#sequence.clear();
-        throw error;
-      }
-      await this.#sleep();
+      this.#sequence.clear();
+      throw error;
     }
     await this.#records.save();
   }
@@ -225,10 +173,11 @@ export class Session {
   async startBlock(rows: Rows, jobId: string): Promise<Job> {
     const fingerprint = [rows.position, rows.rows, ...rows.ciphertexts.map((c) => checksum32(c))].join(':');
     if (this.#current?.fingerprint === fingerprint && !this.#current.failed) return this.#current;
-    if (!this.#keys.set && this.#keys.missing > 0) {
+    const { keys } = this.#engine;
+    if (!keys.set && keys.missing > 0) {
       throw new SottoError('Keys are missing.', {
         code: 'KEYS_MISSING',
-        facts: { missing: this.#keys.missing },
+        facts: { missing: keys.missing },
         fix: 'Send every key of the list before the first block.',
       });
     }
@@ -258,35 +207,46 @@ export class Session {
   /** Runs a job to its end. */
   #follow(job: Job, rows: Rows): Promise<void> {
     const done = job.follow(
-      (start) => this.#queue.run(this.#identity.owner, job.signal, () => this.#compute(job, rows, start)),
-      async ({ bootstraps, rows: result, notKept }) => {
+      async (start) => {
+        // Memory first: who has a slot never waits for memory that somebody holds who waits for a slot.
+        await untilAborted(this.#engine.wake(), job.signal);
+        return await this.#queue.run(this.#identity.owner, job.signal, () =>
+          this.#engine.run(rows, job, start),
+        );
+      },
+      async ({ rows: result, notKept }) => {
         if (notKept !== undefined) this.#log('state not kept', { job: job.id.slice(0, 8), code: notKept });
         this.#sequence.finish(rows);
-        this.#bootstraps = bootstraps;
         this.#clientRefreshes += job.refreshCount;
         const status = this.status();
         await this.#records.finish(job, rows, { result, status });
         return status;
       },
     );
-    return done.then(() => this.#records.end(job, rows));
+    return done
+      .then(() => this.#records.end(job, rows))
+      .finally(() => {
+        this.#lastUseMs = performance.now();
+        this.#engine.settle();
+      });
   }
 
-  /** Runs a block, and once more when the engine process was lost. @throws `WORKER_LOST` when that happens again and again. */
-  async #compute(job: Job, rows: Rows, start: () => void): Promise<BlockResult> {
-    for (let restarts = 0; ; restarts++) {
-      try {
-        await this.#wake();
-        start();
-        return await this.#engine.run(rows, job);
-      } catch (error) {
-        if (!isLost(error) || !this.#recoverable) throw error;
-        await this.#sleep();
-        job.signal.throwIfAborted();
-        if (restarts === MOST_RESTARTS) throw lostAgain(error, restarts + 1);
-        this.#log('job restarts', { job: job.id.slice(0, 8), restarts: restarts + 1 });
-      }
-    }
+  #view(): SessionView {
+    const session = this;
+    return {
+      get publicTokens() {
+        return session.#sequence.publicTokens;
+      },
+      get rowsKept() {
+        return session.#records.durable || !session.#sequence.hasPrivateRows;
+      },
+      get working() {
+        return session.working;
+      },
+      get lastUseMs() {
+        return session.#lastUseMs;
+      },
+    };
   }
 
   /** All that a restarted server needs to go on. */
@@ -296,10 +256,11 @@ export class Session {
     return {
       ...identity,
       tokenDigest: tokenDigest.toString('hex'),
-      keySet: this.#keys.set!.id,
+      keySet: this.#engine.keys.set!.id,
       description: { ...description, keys: [...description.keys] },
+      memoryBytes: this.#engine.memoryBytes,
       ...this.#sequence.snapshot(),
-      bootstraps: this.#bootstrapsBefore + this.#bootstraps,
+      bootstraps: this.#engine.bootstraps,
       clientRefreshes: this.#clientRefreshes,
       ciphertextBytes: this.#ciphertextBytes,
       messages: this.#messages,
@@ -350,18 +311,18 @@ export class Session {
     this.#current = undefined;
     // Forgotten here first: what the engine then still has on disk belongs to no public part.
     await this.#records.save();
-    await this.#waking?.catch(() => {});
-    if (!this.#awake) return;
-    try {
-      await this.#engine.reset();
-    } catch (error) {
-      if (!isLost(error) || !this.#recoverable) throw error;
-      await this.#sleep();
-    }
+    await this.#engine.reset();
   }
 
   job(jobId: string): Job | undefined {
     return this.#jobs.get(jobId);
+  }
+
+  /** What a job of this session waits for, if it does. */
+  waitingFor(job: Job): WaitingFor | undefined {
+    if (job.state === 'queued') return this.#engine.waitingFor;
+    if (job.state === 'paused') return job.waitsForClient ? 'client' : this.#engine.waitingFor;
+    return undefined;
   }
 
   countCiphertextBytes(sizeBytes: number): void {
@@ -370,15 +331,15 @@ export class Session {
 
   status(): SessionStatus {
     return {
-      keysMissing: this.#keys.missing,
+      keysMissing: this.#engine.keys.missing,
       positions: this.#sequence.positions,
-      bootstraps: this.#bootstrapsBefore + this.#bootstraps,
+      bootstraps: this.#engine.bootstraps,
       clientRefreshes: this.#clientRefreshes,
       serverSaw: {
         publicTokens: this.#sequence.publicTokens?.length ?? 0,
         privateRows: this.#sequence.privateRows,
         droppedRows: this.#sequence.droppedRows,
-        keyBytes: this.#keys.sizeBytes,
+        keyBytes: this.#engine.keys.sizeBytes,
         ciphertextBytes: this.#ciphertextBytes,
         messages: this.#messages,
       },
@@ -411,11 +372,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#records.close();
-    try {
-      await this.#engine.close();
-    } finally {
-      this.#keys.release();
-    }
+    await this.#engine.close();
   }
 
   #requireQuiet(): void {
@@ -427,13 +384,3 @@ export class Session {
     });
   }
 }
-
-const isLost = (error: unknown): boolean => SottoError.is(error) && error.code === 'WORKER_LOST';
-
-const lostAgain = (cause: unknown, ends: number) =>
-  new SottoError('The process that computed for this job ended again and again.', {
-    code: 'WORKER_LOST',
-    facts: { ends },
-    fix: 'Ask again when the machine has more memory to spare; `sotto doctor` tests its kernels.',
-    cause,
-  });
