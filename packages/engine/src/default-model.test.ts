@@ -20,7 +20,10 @@ test('on the secure ring: three refreshes a pass, all real and narrow; 24 levels
   const plan = await makePlan(model, calibration, { slots: 2 ** 15, topLevel: 12 });
   expect(plan.layout).toMatchObject({ blockRows: 16, privateCapacity: 32 });
   expect(plan.client.publicCapacity).toBeGreaterThanOrEqual(128);
-  expect(plan.cuts).toEqual(['start', 'heads']);
+  expect(plan.cuts).toEqual([
+    ['start', 'heads'],
+    ['start', 'heads'],
+  ]);
   expect(plan.refreshShapes).toEqual([{ period: 2048, real: true, count: 3 }]);
   expect(plan.startLevels).toEqual({ start: 12, heads: 12 });
   expect(plan.block.relinearisations).toBeLessThanOrEqual(64);

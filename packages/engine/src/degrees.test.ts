@@ -3,7 +3,7 @@ import { embeddedModel, readLlama2c } from '@sotto/model';
 import { expect, test } from 'vitest';
 import { chooseDegrees } from './degrees.js';
 import { type Calibration, embeddedCalibration, readCalibration } from './index.js';
-import { layerDepths, stretchDepths } from './schedule.js';
+import { layerDepths, passStretches, refreshesOf } from './schedule.js';
 
 const { config } = readLlama2c(readFileSync(embeddedModel.model));
 const calibration = readCalibration(readFileSync(embeddedCalibration, 'utf8'));
@@ -16,9 +16,13 @@ const changed = (layer: number, change: Partial<Calibration['layers'][number]>):
 
 test.each([9, 10, 12, 14, 17])('every stretch of every layer fits %d levels', (usable) => {
   const { cuts, degrees, polynomials } = chooseDegrees(calibration, config, usable);
-  for (const [layer, ofLayer] of degrees.entries()) {
-    for (const depth of Object.values(stretchDepths(layerDepths(ofLayer), cuts)))
-      expect(depth).toBeLessThanOrEqual(usable);
+  const stretches = passStretches(
+    degrees.map((ofLayer) => layerDepths(ofLayer)),
+    cuts,
+  );
+  for (const depth of stretches.flatMap((ofLayer) => Object.values(ofLayer)))
+    expect(depth).toBeLessThanOrEqual(usable);
+  for (const layer of degrees.keys()) {
     const { norm, inverse, lastInverse } = polynomials[layer]!.errors;
     expect(norm).toBeLessThan(0.01);
     expect(inverse).toBeLessThan(0.9);
@@ -27,12 +31,12 @@ test.each([9, 10, 12, 14, 17])('every stretch of every layer fits %d levels', (u
 });
 
 test('more levels never mean more refreshes', () => {
-  const counts = [9, 10, 11, 12, 14, 17, 45].map(
-    (usable) => chooseDegrees(calibration, config, usable).cuts.length,
+  const counts = [9, 10, 11, 12, 14, 17, 45].map((usable) =>
+    refreshesOf(chooseDegrees(calibration, config, usable).cuts),
   );
   expect(counts).toEqual([...counts].sort((a, b) => b - a));
-  expect(counts.at(-1)).toBe(1);
-  expect(counts[3]).toBe(4);
+  expect(counts.at(-1)).toBe(config.layerCount - 1);
+  expect(counts[3]).toBe(4 * config.layerCount - 1);
 });
 
 test('a layer with wide windows gets higher degrees, the others stay as they are', () => {
@@ -63,4 +67,29 @@ test('what no degree covers is refused with the layer and the function', () => {
     expect(error).toMatchObject({ code: 'PLAN_INACCURATE', facts: { layer: 3, polynomial: 'silu' } });
   }
   expect(() => chooseDegrees(calibration, config, 6)).toThrow(/PLAN_TOO_FEW_LEVELS/);
+});
+
+test('layers continue on levels of the one before where that needs fewer refreshes', () => {
+  // Five refreshes a layer, when every layer starts with one: SiLU is too wide for the levels behind the middle.
+  const wide = {
+    ...calibration,
+    layers: calibration.layers.map((c) => ({ ...c, gate: 14, feedForwardMeanSquare: [0.1, 4] as const })),
+  };
+  const { cuts, degrees } = chooseDegrees(wide, config, 12);
+  expect(refreshesOf(cuts)).toBeLessThan(5 * config.layerCount - 1);
+  expect(cuts[0]![0]).toBe('start');
+  const stretches = passStretches(
+    degrees.map((ofLayer) => layerDepths(ofLayer)),
+    cuts,
+  );
+  for (const depth of stretches.flatMap((ofLayer) => Object.values(ofLayer)))
+    expect(depth).toBeLessThanOrEqual(12);
+  const continued = cuts.flatMap((ofLayer, layer) => (ofLayer.includes('start') ? [] : [layer]));
+  expect(continued.length).toBeGreaterThan(0);
+  for (const layer of continued) {
+    // Behind SiLU of one layer comes the first cut of the next.
+    expect(cuts[layer - 1]!.at(-1)).toBe('silu');
+    const head = layerDepths(degrees[layer]!).at[cuts[layer]![0]!]!;
+    expect(stretches[layer - 1]!.silu).toBe(3 + head);
+  }
 });

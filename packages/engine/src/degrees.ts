@@ -1,6 +1,7 @@
 import { SottoError } from '@sotto/base';
 import { isPlainLlama, type LlamaConfig } from '@sotto/model';
 import { type Calibration, type LayerCalibration, softmaxLayer } from './calibration.js';
+import { chooseOwnCuts } from './own-cuts.js';
 import {
   type Degrees,
   defaultDegrees,
@@ -21,6 +22,7 @@ import {
   cutNames,
   kindsOf,
   layerDepths,
+  refreshesOf,
   stretchDepths,
 } from './schedule.js';
 
@@ -124,7 +126,7 @@ class LayerErrors {
 }
 
 /** How good a choice for one layer is: bits by which errors miss their targets, then products. */
-interface Rated {
+export interface Rated {
   readonly degrees: Degrees;
   readonly missedBits: number;
   readonly products: number;
@@ -164,8 +166,18 @@ function* settings(errors: LayerErrors, degrees: Degrees, names: readonly Chosen
   }
 }
 
-/** The best degrees of a layer between given cuts, or null when even the lowest ones do not fit. */
-function chooseForLayer(errors: LayerErrors, cuts: readonly CutName[], usable: number): Rated | null {
+/**
+ * The best degrees of a layer between given cuts, or null when even the lowest ones do not fit.
+ *
+ * @param cuts `start` first.
+ * @param head levels for the first stretch; `usable` when absent.
+ */
+function chooseForLayer(
+  errors: LayerErrors,
+  cuts: readonly CutName[],
+  usable: number,
+  head = usable,
+): Rated | null {
   const stretchOf = (name: Chosen): number => {
     const place = cutNames.indexOf(chosenBefore[name]);
     // The last cut that lies before the place.
@@ -180,7 +192,7 @@ function chooseForLayer(errors: LayerErrors, cuts: readonly CutName[], usable: n
       const names = chosenNames.filter((name) => stretchOf(name) === stretch);
       let chosen: Rated | null = null;
       for (const setting of settings(errors, degrees, names)) {
-        if (stretchDepths(layerDepths(setting), cuts)[cut]! > usable) continue;
+        if (stretchDepths(layerDepths(setting), cuts)[cut]! > (stretch === 0 ? head : usable)) continue;
         const rated = rate(errors, setting, names);
         chosen = chosen === null ? rated : better(chosen, rated);
       }
@@ -194,9 +206,9 @@ function chooseForLayer(errors: LayerErrors, cuts: readonly CutName[], usable: n
   return best;
 }
 
-/** Refresh points, and degrees and polynomials of every layer. */
+/** Refresh points, degrees and polynomials of every layer. */
 export interface DegreeChoice {
-  readonly cuts: readonly CutName[];
+  readonly cuts: readonly (readonly CutName[])[];
   readonly degrees: readonly Degrees[];
   readonly polynomials: readonly LayerPolynomials[];
 }
@@ -206,7 +218,7 @@ const worst = (layers: readonly Rated[]): number => Math.max(...layers.map(({ mi
 /**
  * The fewest refreshes with which every layer's polynomials are accurate, and in each layer the degrees that reach their targets with
  * the fewest products, or come closest: wide windows get high degrees where the levels between two refreshes allow them, narrow ones
- * low degrees. The cuts are the same in all layers.
+ * low degrees. The cuts are the same in all layers, unless cuts of their own need fewer refreshes and are as accurate ({@link chooseOwnCuts}).
  *
  * @throws SottoError `PLAN_TOO_FEW_LEVELS`, `PLAN_INACCURATE`.
  */
@@ -229,7 +241,15 @@ function chooseForSoftmax(calibration: Calibration, config: LlamaConfig, usable:
     if (found.length === 0) continue;
     const least = Math.min(...found.map(({ layers }) => worst(layers)));
     // Best cuts first.
-    const { cuts, layers } = found.find((choice) => worst(choice.layers) <= least + TOLERATED_BITS)!;
+    const shared = found.find((choice) => worst(choice.layers) <= least + TOLERATED_BITS)!;
+    const same = shared.layers.map(() => shared.cuts);
+    const own = chooseOwnCuts(
+      tables.map((errors) => (cuts, head) => chooseForLayer(errors, cuts, usable, head)),
+      usable,
+      worst(shared.layers) + TOLERATED_BITS,
+    );
+    const isFewer = own !== null && refreshesOf(own.cuts) < refreshesOf(same);
+    const { cuts, layers } = isFewer ? own : { cuts: same, layers: shared.layers };
     const degrees = layers.map((layer) => layer.degrees);
     const polynomials = calibration.layers.map((c, layer) => layerPolynomials(c, config, degrees[layer]!));
     return { cuts, degrees, polynomials };
@@ -266,13 +286,17 @@ function chooseFrom(
   for (const degrees of choices) {
     try {
       const cuts = chooseCuts(layerDepths(degrees, kindsOf(config)), usable);
-      if (best !== null && cuts.length >= best.cuts.length) continue;
+      if (best !== null && cuts.length >= best.cuts[0]!.length) continue;
       const polynomials = calibration.layers.map((layer) => layerPolynomials(layer, config, degrees));
       polynomials.forEach(({ errors }, layer) => {
         for (const [name, error] of Object.entries(errors) as [keyof PolynomialErrors, number][])
           if (!(error <= limits[name])) throw inaccurate(layer, name, error);
       });
-      best = { degrees: calibration.layers.map(() => degrees), cuts, polynomials };
+      best = {
+        degrees: calibration.layers.map(() => degrees),
+        cuts: calibration.layers.map(() => cuts),
+        polynomials,
+      };
     } catch (error) {
       problem ??= error;
     }

@@ -86,6 +86,28 @@ describe('a block equals the clear transformer', () => {
     expect(refresher.largest).toBeLessThan(1.2);
   });
 
+  test('layers that continue without a refresh at their start', async () => {
+    const { model, calibration } = tinyTestModel(1);
+    const wide = {
+      ...calibration,
+      layers: calibration.layers.map((c) => ({ ...c, gate: 14 })),
+    };
+    const { transformer, pass, oracle, refresher, plan } = await bench({}, {}, false, false, {
+      model,
+      calibration: wide,
+    });
+    expect(plan.cuts[1]).not.toContain('start');
+    expect(plan.refreshes).toBeLessThan(5 * model.config.layerCount - 1);
+    const talk = transformer.conversation(open);
+    const got = await pass(talk, secret);
+    expect(refresher.count).toBe(plan.refreshes);
+    got.push(...(await pass(talk, [7, 2])));
+    expect(difference(got, oracle([...open, ...secret, 7, 2]).slice(3))).toBeLessThan(5e-3);
+    talk.cache.drop(1);
+    const more = await pass(talk, [8, 6]);
+    expect(difference(more, oracle([...open, ...secret, 7, 8, 6]).slice(8))).toBeLessThan(5e-3);
+  });
+
   test('with the noise of a real scheme', async () => {
     const { transformer, pass, oracle } = await bench({}, {}, true);
     const got = await pass(transformer.conversation(open), secret);
@@ -240,8 +262,8 @@ describe('blocks in sequence', () => {
     'at %d levels, any rows dropped from any block leave their columns to later ones',
     async (topLevel, cuts) => {
       // Room for eight positions only: every dropped column is needed again.
-      const { transformer, pass, oracle, plan } = await bench({ topLevel, privateTokens: 8 });
-      expect(plan.cuts).toHaveLength(cuts);
+      const { transformer, pass, oracle, plan, model } = await bench({ topLevel, privateTokens: 8 });
+      expect(plan.refreshes).toBe(cuts * model.config.layerCount - 1);
       const talk = transformer.conversation(open);
       const kept = [...open];
       for (const [tokens, dropped] of [

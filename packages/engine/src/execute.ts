@@ -175,8 +175,8 @@ export class EncryptedTransformer<C extends object> {
     const kinds = kindsOf(model.config);
     const furtherPages = kinds.attention === 'softmax' ? pages - 1 : 0;
     const stepsPerLayer = stepsOf(layerDepths(plan.degrees[0]!, kinds));
-    const steps = stepsPerLayer + furtherPages * STEPS_PER_PAGE + pageRefreshes(plan, pages);
-    const total = steps * layerCount + plan.refreshes;
+    const steps = stepsPerLayer + furtherPages * STEPS_PER_PAGE;
+    const total = steps * layerCount + pageRefreshes(plan, pages) + plan.refreshes;
     const meter = new ProgressMeter('forward', total, 'operations', options.progress);
     const { resume } = options;
     const layers: CachedLayer<C>[] = [...(resume?.layers ?? [])];
@@ -205,8 +205,8 @@ export class EncryptedTransformer<C extends object> {
           kept: keptRows === null ? null : { ...keptRows, place: keptPlace! },
           droppable: rows > 1,
           nextStreamScale: plan.polynomials[index + 1]?.attentionNorm.streamScale ?? plan.client.outputScale,
-          cuts: plan.cuts,
-          normRide: plan.normRide,
+          cuts: plan.cuts[index]!,
+          normRide: plan.normRides[index]!,
           startLevel: (cut) => plan.startLevels[cut] ?? plan.topLevel,
           refresh: async (a, what, shape) => {
             const fresh = await refresher.refresh(a, shape);

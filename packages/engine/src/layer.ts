@@ -167,9 +167,9 @@ export async function runLayer<C extends object>(
   try {
     s.see('start', input);
     const x =
-      s.index > 0
+      s.index > 0 && s.cuts.includes('start')
         ? await renew('start', input)
-        : hold(ev.scope(() => ev.copyNew(m.lower(input, s.startLevel('start')))));
+        : hold(ev.scope(() => ev.copyNew(s.index > 0 ? input : m.lower(input, s.startLevel('start')))));
     const before = keepRows(s);
     if (s.kept !== null && before !== null) for (const made of layerParts(before)) hold(made);
     const projections = project(s, x, before);

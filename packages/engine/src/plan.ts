@@ -12,7 +12,15 @@ import {
 import { EncryptedTransformer } from './execute.js';
 import { type Layout, makeLayout } from './layout.js';
 import type { Degrees, LayerPolynomials } from './polynomials.js';
-import { type CutName, carriesNorms, kindsOf, layerDepths, stretchDepths } from './schedule.js';
+import {
+  type CutName,
+  carriesNorms,
+  cutNames,
+  kindsOf,
+  layerDepths,
+  passStretches,
+  refreshesOf,
+} from './schedule.js';
 
 /** The evaluation keys a plan uses, and the highest level at which each is used. */
 export interface EvaluationKeyNeeds {
@@ -35,8 +43,9 @@ export interface Plan {
   /** Level of fresh and refreshed ciphertexts, and the lowest level of a result. */
   readonly topLevel: number;
   readonly bottomLevel: number;
-  readonly cuts: readonly CutName[];
-  readonly normRide: CutName | null;
+  /** Where each layer refreshes, and which of these refreshes carries the row norms of the keys. */
+  readonly cuts: readonly (readonly CutName[])[];
+  readonly normRides: readonly (CutName | null)[];
   /** Level at which each stretch begins. */
   readonly startLevels: Readonly<Partial<Record<CutName, number>>>;
   /** Refreshes of one block, one after the other. */
@@ -165,9 +174,9 @@ export async function makePlan(
     topLevel,
     bottomLevel,
     cuts,
-    normRide: null,
+    normRides: cuts.map(() => null),
     startLevels: {},
-    refreshes: cuts.length * config.layerCount - 1,
+    refreshes: refreshesOf(cuts),
     refreshShapes: [],
     polynomials,
     client: {
@@ -190,21 +199,22 @@ export async function makePlan(
     weights: [],
   };
   const kinds = kindsOf(config);
-  const depths = degrees.map((ofLayer) => stretchDepths(layerDepths(ofLayer, kinds), cuts));
-  const trimmed = Object.fromEntries(
-    cuts.map((cut) => [
-      cut,
-      Math.min(topLevel, bottomLevel + Math.max(...depths.map((ofLayer) => ofLayer[cut]!))),
-    ]),
+  const stretches = passStretches(
+    degrees.map((ofLayer) => layerDepths(ofLayer, kinds)),
+    cuts,
   );
-  const rides: (CutName | null)[] = [null, ...cuts.filter((cut) => carriesNorms(cut))];
+  const used = cutNames.filter((cut) => stretches.some((ofLayer) => ofLayer[cut] !== undefined));
+  const longest = (cut: CutName): number => Math.max(...stretches.map((ofLayer) => ofLayer[cut] ?? 0));
+  const trimmed = Object.fromEntries(
+    used.map((cut) => [cut, Math.min(topLevel, bottomLevel + longest(cut))]),
+  );
   let problem: unknown;
   // Low starts make cheap operations; but what waits for a later stretch may need the higher ones.
-  for (const normRide of rides) {
+  for (const normRides of rideChoices(cuts)) {
     for (const startLevels of [trimmed, {}] as Plan['startLevels'][]) {
       try {
         const client = { ...base.client, inputLevel: startLevels.start ?? topLevel };
-        const plan = await withDryRun(model, calibration, { ...base, normRide, startLevels, client });
+        const plan = await withDryRun(model, calibration, { ...base, normRides, startLevels, client });
         requirePublic(plan, options.publicTokens ?? 1);
         return plan;
       } catch (error) {
@@ -219,6 +229,24 @@ export async function makePlan(
     fix: 'Use parameters with more levels, or polynomials of lower degree.',
     cause: problem,
   });
+}
+
+/**
+ * Which refresh of a layer carries the row norms, to be tried in this order: none; the same in all layers; none where a layer starts
+ * with a refresh, the first that can in the others; the first that can in all.
+ */
+function rideChoices(cuts: readonly (readonly CutName[])[]): (CutName | null)[][] {
+  const firstOf = (ofLayer: readonly CutName[]): CutName | null => ofLayer.find(carriesNorms) ?? null;
+  const shared = cutNames.filter(
+    (cut) => carriesNorms(cut) && cuts.every((ofLayer) => ofLayer.includes(cut)),
+  );
+  const same = [null, ...shared].map((cut) => cuts.map(() => cut));
+  if (cuts.every((ofLayer) => ofLayer.length === cuts[0]!.length && ofLayer.includes('start'))) return same;
+  return [
+    ...same,
+    cuts.map((ofLayer) => (ofLayer.includes('start') ? null : firstOf(ofLayer))),
+    cuts.map(firstOf),
+  ];
 }
 
 function requirePublic({ layout, client }: Plan, publicTokens: number): void {

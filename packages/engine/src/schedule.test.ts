@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { defaultDegrees } from './polynomials.js';
-import { chooseCuts, layerDepths, stretchDepths } from './schedule.js';
+import { chooseCuts, layerDepths, passStretches, refreshesOf, stretchDepths } from './schedule.js';
 
 const depths = layerDepths(defaultDegrees);
 
@@ -39,4 +39,20 @@ describe('refreshes of a layer by usable levels', () => {
   test('eight levels are one too few', () => {
     expect(() => chooseCuts(depths, 8)).toThrow(/PLAN_TOO_FEW_LEVELS/);
   });
+});
+
+test('stretches reach over the end of a layer when the next one has no refresh at its start', () => {
+  const cuts = [
+    ['start', 'middle', 'silu'],
+    ['score', 'middle'],
+    ['start', 'gate'],
+  ] as const;
+  expect(passStretches([depths, depths, depths], cuts)).toEqual([
+    // A refresh of SiLU and up has one level more to take them apart.
+    { start: 30, middle: 10, silu: 1 + 2 + 7 },
+    { score: 23, middle: 12 },
+    { start: 36, gate: 6 },
+  ]);
+  expect(refreshesOf(cuts)).toBe(6);
+  expect(passStretches([depths], [[]])).toEqual([{ start: 42 }]);
 });

@@ -139,14 +139,18 @@ const preference: readonly CutName[] = [
 /** Cuts at which every page of scores has a state of its own. */
 const pagedCuts: readonly CutName[] = ['score', 'root', 'exponential', 'normalised', 'weights'];
 
-/** Refreshes of a layer with so many pages of scores, beyond those with one: two pages share a refresh. */
+/** Refreshes of a pass with so many pages of scores, beyond those with one: two pages share a refresh. */
 export function pageRefreshes(
-  plan: { readonly cuts: readonly CutName[]; readonly normRide: CutName | null },
+  plan: {
+    readonly cuts: readonly (readonly CutName[])[];
+    readonly normRides: readonly (CutName | null)[];
+  },
   pages: number,
 ): number {
   return plan.cuts
-    .filter((cut) => pagedCuts.includes(cut))
-    .map((cut) => Math.ceil((pages + (cut === plan.normRide ? 1 : 0)) / 2) - 1)
+    .flatMap((cuts, layer) => cuts.map((cut) => ({ cut, rides: cut === plan.normRides[layer] })))
+    .filter(({ cut }) => pagedCuts.includes(cut))
+    .map(({ rides }) => Math.ceil((pages + (rides ? 1 : 0)) / 2) - 1)
     .reduce((sum, refreshes) => sum + refreshes, 0);
 }
 
@@ -187,6 +191,9 @@ export function chooseCuts(depths: LayerDepths, usableLevels: number): CutName[]
   });
 }
 
+/** Levels after a refresh of SiLU and up that a layer takes to its end. */
+export const TAIL_LEVELS = 3;
+
 /** Levels from each chosen cut to the next one (or the end): where a stretch may start without running out. */
 export function stretchDepths(
   depths: LayerDepths,
@@ -194,4 +201,29 @@ export function stretchDepths(
 ): Partial<Record<CutName, number>> {
   const ends = [...cuts.slice(1).map((cut) => depths.at[cut]!), depths.end];
   return Object.fromEntries(cuts.map((cut, i) => [cut, ends[i]! - depths.at[cut]! + unpackingLevels(cut)]));
+}
+
+/**
+ * {@link stretchDepths} of every layer of a pass: a layer without a refresh at its start continues on the levels that the layer before
+ * left. The first one has a `start` in any case, where its fresh input comes in.
+ */
+export function passStretches(
+  depths: readonly LayerDepths[],
+  cuts: readonly (readonly CutName[])[],
+): Partial<Record<CutName, number>>[] {
+  const stretches: Partial<Record<CutName, number>>[] = [];
+  let beyond = 0;
+  for (let layer = cuts.length - 1; layer >= 0; layer--) {
+    const { at, end } = depths[layer]!;
+    const own = stretchDepths({ at, end: end + beyond }, cuts[layer]!);
+    const [first] = cuts[layer]!;
+    beyond = first === undefined ? end + beyond : at[first]!;
+    stretches.unshift(layer === 0 ? { start: beyond, ...own } : own);
+  }
+  return stretches;
+}
+
+/** Refreshes of a pass: the first layer starts with a fresh input. */
+export function refreshesOf(cuts: readonly (readonly CutName[])[]): number {
+  return cuts.reduce((sum, ofLayer) => sum + ofLayer.length, 0) - (cuts[0]!.includes('start') ? 1 : 0);
 }

@@ -169,7 +169,7 @@ async function planFor(model: LlamaModel, calibration: Calibration, params: Para
   const { maxSlots: slots, freshLevel: topLevel, bottomLevel } = params;
   const plan = await makePlan(model, calibration, { slots, topLevel, bottomLevel });
   if (params.bootstrap !== null) return plan;
-  const highest = Math.max(...plan.cuts.map((cut) => plan.startLevels[cut] ?? topLevel));
+  const highest = Math.max(...plan.cuts.flat().map((cut) => plan.startLevels[cut] ?? topLevel));
   if (highest === topLevel) return plan;
   const lower = await makePlan(model, calibration, { slots, topLevel: highest, bottomLevel });
   return lower.client.publicCapacity === plan.client.publicCapacity ? lower : plan;

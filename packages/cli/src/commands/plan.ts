@@ -15,6 +15,14 @@ import {
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
+/** Where layers refresh: in one line when all do at the same places. */
+function refreshPoints(cuts: readonly (readonly string[])[]): string {
+  const kinds = new Map<string, number>();
+  for (const ofLayer of cuts) kinds.set(ofLayer.join(', '), (kinds.get(ofLayer.join(', ')) ?? 0) + 1);
+  if (kinds.size === 1) return `in every layer at: ${[...kinds.keys()].join()}`;
+  return [...kinds].map(([points, count]) => `in ${count} layers at: ${points}`).join('; ');
+}
+
 export const command: Command = {
   name: 'plan',
   description:
@@ -96,7 +104,7 @@ export const command: Command = {
         'block',
         `up to ${report.window.blockRows} tokens in one pass, ${plan.refreshes} refreshes by ${refresh}`,
       ],
-      ['refreshes', `in every layer at: ${plan.cuts.join(', ')}`],
+      ['refreshes', refreshPoints(plan.cuts)],
       ['work', `${work.join(', ')} a block`],
       [
         'keys',

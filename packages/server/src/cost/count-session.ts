@@ -170,9 +170,8 @@ export async function countSession(
 
 /** Where a block refreshes, in order, and the level at which each stretch starts. */
 function refreshPoints({ plan }: SessionSetup): { layer: number; at: string; to: number }[] {
-  const layers = plan.polynomials.map((_, layer) => layer);
-  return layers.flatMap((layer) =>
-    plan.cuts
+  return plan.cuts.flatMap((cuts, layer) =>
+    cuts
       .filter((cut) => layer > 0 || cut !== 'start')
       .map((cut) => ({ layer, at: cut, to: plan.startLevels[cut] ?? plan.topLevel })),
   );
