@@ -211,6 +211,8 @@ export interface DegreeChoice {
   readonly cuts: readonly (readonly CutName[])[];
   readonly degrees: readonly Degrees[];
   readonly polynomials: readonly LayerPolynomials[];
+  /** The best choice with the same cuts in all layers, where this one has others: for when paths beside the main one run out. */
+  readonly shared?: DegreeChoice;
 }
 
 const worst = (layers: readonly Rated[]): number => Math.max(...layers.map(({ missedBits }) => missedBits));
@@ -248,11 +250,14 @@ function chooseForSoftmax(calibration: Calibration, config: LlamaConfig, usable:
       usable,
       worst(shared.layers) + TOLERATED_BITS,
     );
-    const isFewer = own !== null && refreshesOf(own.cuts) < refreshesOf(same);
-    const { cuts, layers } = isFewer ? own : { cuts: same, layers: shared.layers };
-    const degrees = layers.map((layer) => layer.degrees);
-    const polynomials = calibration.layers.map((c, layer) => layerPolynomials(c, config, degrees[layer]!));
-    return { cuts, degrees, polynomials };
+    const choiceOf = (cuts: DegreeChoice['cuts'], layers: readonly Rated[]): DegreeChoice => {
+      const degrees = layers.map((layer) => layer.degrees);
+      const polynomials = calibration.layers.map((c, layer) => layerPolynomials(c, config, degrees[layer]!));
+      return { cuts, degrees, polynomials };
+    };
+    const choice = choiceOf(same, shared.layers);
+    if (own === null || refreshesOf(own.cuts) >= refreshesOf(same)) return choice;
+    return { ...choiceOf(own.cuts, own.layers), shared: choice };
   }
   if (closest === null) {
     throw new SottoError('The circuit is deeper than the levels between two refreshes.', {

@@ -325,6 +325,22 @@ describe('a long public part', () => {
     expect(difference(got, want)).toBeLessThan(5e-3);
   });
 
+  test('costs a refresh a page where a stretch leaves no level to take two pages apart', async () => {
+    const two = tinyTestModel(1, { contextLength: 300 }, 300);
+    const layers = two.calibration.layers.map((c) => ({ ...c, gate: 14 }));
+    const calibration = { ...two.calibration, layers };
+    const { transformer, pass, oracle, plan, refresher } = await bench({}, {}, false, false, {
+      model: two.model,
+      calibration,
+    });
+    expect(plan.cuts[1]).not.toContain('start');
+    expect(plan.client.publicCapacity).toBe(299);
+    const tokens = [...long(225), ...secret];
+    const got = await pass(transformer.conversation(tokens.slice(0, 225)), secret);
+    expect(difference(got, oracle(tokens).slice(225))).toBeLessThan(5e-3);
+    expect(refresher.count).toBe(plan.refreshes + pageRefreshes(plan, 3));
+  });
+
   test('is the same after its keys and values were written and read', async () => {
     const { transformer, pass, model } = await bench({}, {}, false, false, tiny);
     const tokens = long(100);

@@ -12,7 +12,7 @@ import { publicPages } from './layout.js';
 import { PlainCache } from './plain-cache.js';
 import type { Plan } from './plan.js';
 import { type PublicContext, prefillPublic, publicNames } from './public-context.js';
-import { kindsOf, layerDepths, pageRefreshes, stepsOf } from './schedule.js';
+import { kindsOf, layerDepths, pageRefreshes, sharesRefresh, stepsOf } from './schedule.js';
 
 /** One prompt and its continuation: public part in the clear, private part in an encrypted cache. */
 export interface Conversation<C> {
@@ -208,6 +208,7 @@ export class EncryptedTransformer<C extends object> {
           cuts: plan.cuts[index]!,
           normRide: plan.normRides[index]!,
           startLevel: (cut) => plan.startLevels[cut] ?? plan.topLevel,
+          sharesRefresh: (cut) => sharesRefresh(plan, cut),
           refresh: async (a, what, shape) => {
             const fresh = await refresher.refresh(a, shape);
             try {

@@ -47,6 +47,8 @@ export interface LayerScope<C extends object> {
   readonly normRide: CutName | null;
   /** Level to which a state refreshed at a cut is brought down: as low as the stretch that follows allows. */
   readonly startLevel: (cut: CutName) => number;
+  /** Whether two states share a refresh at a cut. */
+  readonly sharesRefresh: (cut: CutName) => boolean;
   readonly refresh: (a: C, what: string, shape: RefreshShape) => Promise<C>;
   /** Called with every intermediate state; aborts by throwing. */
   readonly see: (name: string, value: C) => void;
@@ -86,11 +88,15 @@ export async function runLayer<C extends object>(
     return low;
   };
   /**
-   * Refreshes real values, two in each ciphertext. The product that halves them is the one that lowers them, unless the stretch
+   * Refreshes real values, two in each ciphertext where the stretch leaves a level to take them apart. The product that halves them is the one that lowers them, unless the stretch
    * begins where a refresh ends.
    */
   const renewAll = async (name: CutName, values: readonly C[], start = s.startLevel(name)): Promise<C[]> => {
     const renewed: C[] = [];
+    if (!s.sharesRefresh(name) && s.normRide !== name && name !== 'silu') {
+      for (const value of values) renewed.push(await renew(name, value));
+      return renewed;
+    }
     for (let i = 0; i < values.length; i += 2) {
       const [real, imaginary] = [values[i]!, values[i + 1]];
       if (imaginary === undefined) {

@@ -1,7 +1,7 @@
 import { SottoError, sha256, toHex } from '@sotto/base';
 import type { LlamaModel } from '@sotto/model';
 import { type Calibration, writeCalibration } from './calibration.js';
-import { chooseDegrees } from './degrees.js';
+import { chooseDegrees, type DegreeChoice } from './degrees.js';
 import {
   type DryCiphertext,
   DryRunEvaluator,
@@ -17,6 +17,7 @@ import {
   carriesNorms,
   cutNames,
   kindsOf,
+  type LayerKinds,
   layerDepths,
   passStretches,
   refreshesOf,
@@ -164,10 +165,40 @@ export async function makePlan(
   const { topLevel, bottomLevel = 0 } = options;
   const usable = topLevel - bottomLevel;
   const layout = chooseLayout(model, options);
-  const { degrees, cuts, polynomials } = chooseDegrees(calibration, config, usable, options.degrees);
-  const base: Plan = {
+  const chosen = chooseDegrees(calibration, config, usable, options.degrees);
+  let problem: unknown;
+  for (const choice of chosen.shared === undefined ? [chosen] : [chosen, chosen.shared]) {
+    const base = wantedPlan(model, calibration, layout, choice, { topLevel, bottomLevel });
+    for (const placed of placements(base, kindsOf(config))) {
+      try {
+        const plan = await withDryRun(model, calibration, placed);
+        requirePublic(plan, options.publicTokens ?? 1);
+        return plan;
+      } catch (error) {
+        if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
+        problem ??= error;
+      }
+    }
+  }
+  throw new SottoError('The circuit is deeper than the levels between two refreshes.', {
+    code: 'PLAN_TOO_FEW_LEVELS',
+    facts: { usableLevels: usable },
+    fix: 'Use parameters with more levels, or polynomials of lower degree.',
+    cause: problem,
+  });
+}
+
+/** A plan before its dry run: without levels of stretches, keys and counts. */
+function wantedPlan(
+  { digest, config }: LlamaModel,
+  calibration: Calibration,
+  layout: Layout,
+  { degrees, cuts, polynomials }: DegreeChoice,
+  { topLevel, bottomLevel }: { readonly topLevel: number; readonly bottomLevel: number },
+): Plan {
+  return {
     version: 1,
-    modelDigest: model.digest,
+    modelDigest: digest,
     calibrationDigest: toHex(sha256(new TextEncoder().encode(writeCalibration(calibration)))),
     layout,
     degrees,
@@ -180,7 +211,7 @@ export async function makePlan(
     refreshShapes: [],
     polynomials,
     client: {
-      modelDigest: model.digest,
+      modelDigest: digest,
       slots: layout.slots,
       blockRows: layout.blockRows,
       width: layout.width,
@@ -198,37 +229,29 @@ export async function makePlan(
     block: new DryRunEvaluator(1, 0, 0).counts,
     weights: [],
   };
-  const kinds = kindsOf(config);
+}
+
+/**
+ * A plan with the levels at which stretches begin, and the refreshes that carry norms, in the order to be tried. Low starts make cheap
+ * operations; but what waits for a later stretch may need the higher ones.
+ */
+function placements(base: Plan, kinds: LayerKinds): Plan[] {
+  const { cuts, degrees, topLevel, bottomLevel } = base;
   const stretches = passStretches(
     degrees.map((ofLayer) => layerDepths(ofLayer, kinds)),
     cuts,
   );
   const used = cutNames.filter((cut) => stretches.some((ofLayer) => ofLayer[cut] !== undefined));
   const longest = (cut: CutName): number => Math.max(...stretches.map((ofLayer) => ofLayer[cut] ?? 0));
-  const trimmed = Object.fromEntries(
+  const trimmed: Plan['startLevels'] = Object.fromEntries(
     used.map((cut) => [cut, Math.min(topLevel, bottomLevel + longest(cut))]),
   );
-  let problem: unknown;
-  // Low starts make cheap operations; but what waits for a later stretch may need the higher ones.
-  for (const normRides of rideChoices(cuts)) {
-    for (const startLevels of [trimmed, {}] as Plan['startLevels'][]) {
-      try {
-        const client = { ...base.client, inputLevel: startLevels.start ?? topLevel };
-        const plan = await withDryRun(model, calibration, { ...base, normRides, startLevels, client });
-        requirePublic(plan, options.publicTokens ?? 1);
-        return plan;
-      } catch (error) {
-        if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
-        problem ??= error;
-      }
-    }
-  }
-  throw new SottoError('The circuit is deeper than the levels between two refreshes.', {
-    code: 'PLAN_TOO_FEW_LEVELS',
-    facts: { usableLevels: usable },
-    fix: 'Use parameters with more levels, or polynomials of lower degree.',
-    cause: problem,
-  });
+  return rideChoices(cuts).flatMap((normRides) =>
+    [trimmed, {}].map((startLevels: Plan['startLevels']) => {
+      const client = { ...base.client, inputLevel: startLevels.start ?? topLevel };
+      return { ...base, normRides, startLevels, client };
+    }),
+  );
 }
 
 /**

@@ -139,18 +139,27 @@ const preference: readonly CutName[] = [
 /** Cuts at which every page of scores has a state of its own. */
 const pagedCuts: readonly CutName[] = ['score', 'root', 'exponential', 'normalised', 'weights'];
 
-/** Refreshes of a pass with so many pages of scores, beyond those with one: two pages share a refresh. */
-export function pageRefreshes(
-  plan: {
-    readonly cuts: readonly (readonly CutName[])[];
-    readonly normRides: readonly (CutName | null)[];
-  },
-  pages: number,
-): number {
+/** What of a plan says how states are refreshed together. */
+export interface SharingPlan {
+  readonly cuts: readonly (readonly CutName[])[];
+  readonly normRides: readonly (CutName | null)[];
+  readonly startLevels: Readonly<Partial<Record<CutName, number>>>;
+  readonly topLevel: number;
+}
+
+/** Whether two states at a cut share a refresh: the stretch behind it leaves a level to take them apart. */
+export function sharesRefresh(plan: Pick<SharingPlan, 'startLevels' | 'topLevel'>, cut: CutName): boolean {
+  return (plan.startLevels[cut] ?? plan.topLevel) < plan.topLevel;
+}
+
+/** Refreshes of a pass with so many pages of scores, beyond those with one: two pages share a refresh where they can. */
+export function pageRefreshes(plan: SharingPlan, pages: number): number {
   return plan.cuts
     .flatMap((cuts, layer) => cuts.map((cut) => ({ cut, rides: cut === plan.normRides[layer] })))
     .filter(({ cut }) => pagedCuts.includes(cut))
-    .map(({ rides }) => Math.ceil((pages + (rides ? 1 : 0)) / 2) - 1)
+    .map(({ cut, rides }) =>
+      rides || sharesRefresh(plan, cut) ? Math.ceil((pages + (rides ? 1 : 0)) / 2) - 1 : pages - 1,
+    )
     .reduce((sum, refreshes) => sum + refreshes, 0);
 }
 
