@@ -44,7 +44,7 @@ const options: Readonly<Record<Chosen, readonly number[]>> = {
   inverse: [31, 63, 127, 255, 511],
   lastInverse: [15, 31, 63, 127],
   feedForwardNorm: [7, 15, 31, 63],
-  silu: [7, 15, 31, 63],
+  silu: [7, 15, 31, 63, 127],
 };
 const squaringOptions = [3, 2, 4];
 

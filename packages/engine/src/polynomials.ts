@@ -95,7 +95,7 @@ export function kernelOf(p: LayerPolynomials): KernelPolynomials {
   return p.kernel;
 }
 
-/** Worst errors in the windows, relative; of SiLU absolute and and up to a gate of 2.5. */
+/** Worst errors in the windows, relative; of SiLU absolute, a sixteenth of it for gates beyond 2.5. */
 export type PolynomialErrors = Readonly<
   Partial<Record<'norm' | 'exp' | 'inverse' | 'lastInverse' | 'silu' | 'head' | 'rowInverse', number>>
 >;
@@ -169,6 +169,8 @@ function leanNorm(window: Interval, config: LlamaConfig, degree: number, power: 
 const TYPICAL_GATE = 1;
 /** Nearly all gates lie below this. */
 const LARGE_GATE = 2.5;
+/** An error of larger ones may be so many times larger: few channels have it. */
+const FEW_GATES = 16;
 
 /** Scores below the window's top by more than this carry no weight that matters. */
 const VISIBLE_NATS = 14;
@@ -238,7 +240,7 @@ export function siluPolynomial(radius: number, degree: number): { silu: number[]
   const weight = (v: number): number => 1 / ((TYPICAL_GATE / radius) ** 2 + v * v);
   const even = fitChebyshev((v) => scaledSilu(v) - v / 2, [-1, 1], evenDegree, { parity: 'even', weight });
   const series = { ...even, coefficients: even.coefficients.map((x, n) => (n === 1 ? 0.5 : x)) };
-  const inner = (v: number): number => (Math.abs(v) * radius <= LARGE_GATE ? 1 : 0);
+  const inner = (v: number): number => (Math.abs(v) * radius <= LARGE_GATE ? 1 : 1 / FEW_GATES);
   return { silu: coefficientsOf(series), error: maxError(series, scaledSilu, inner) * radius };
 }
 
