@@ -27,10 +27,17 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const linesPath = `${here}../build/sst2/lines.jsonl`;
 if (values.report) {
   const newest = new Map();
+  const words = new Map();
   for (const line of readFileSync(linesPath, 'utf8').trim().split('\n')) {
     const entry = JSON.parse(line);
-    newest.set(`${entry.scope} ${entry.mechanism} ${entry.nominalEpsilon}`, entry);
+    const key = `${entry.scope} ${entry.mechanism} ${entry.nominalEpsilon}`;
+    const { wordsASentence, mostWordsASentence } = entry;
+    if (wordsASentence !== undefined) words.set(entry.scope, { wordsASentence, mostWordsASentence });
+    // `--retrained 0` leaves the own heads of an earlier line.
+    entry.accuracyRetrained ??= newest.get(key)?.accuracyRetrained ?? null;
+    newest.set(key, entry);
   }
+  for (const [key, entry] of newest) newest.set(key, { ...entry, ...words.get(entry.scope) });
   mkdirSync(`${here}results`, { recursive: true });
   const rows = [...newest.values()].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   writeFileSync(
@@ -108,8 +115,8 @@ const round = (value) => Math.round(value * 1e4) / 1e4;
 const done = new Set();
 if (!values.again && existsSync(linesPath)) {
   for (const line of readFileSync(linesPath, 'utf8').trim().split('\n')) {
-    const { scope, mechanism, nominalEpsilon, similarity: has } = JSON.parse(line);
-    if (has !== undefined) done.add(`${scope} ${mechanism} ${nominalEpsilon}`);
+    const { scope, mechanism, nominalEpsilon } = JSON.parse(line);
+    done.add(`${scope} ${mechanism} ${nominalEpsilon}`);
   }
 }
 const isDone = (scope, name, epsilon) => done.has(`${scope} ${name} ${Number(epsilon)}`);

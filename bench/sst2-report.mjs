@@ -1,160 +1,269 @@
-// Page and plots of the SST-2 benchmark from bench/results/sst2-mean-vectors.json: node bench/sst2-report.mjs
-import { readFileSync, writeFileSync } from 'node:fs';
+// Page and plots of the SST-2 benchmarks from bench/results/sst2-*.json: node bench/sst2-report.mjs
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import {
+  againstOurs,
+  family,
+  matchedTable,
+  number,
+  paired,
+  plot,
+  signed,
+  tables,
+  targets,
+  titles,
+  verdicts,
+} from './sst2-curves.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const lines = JSON.parse(readFileSync(`${root}bench/results/sst2-mean-vectors.json`, 'utf8'));
-const context = JSON.parse(readFileSync(`${root}bench/results/sst2-context-attack.json`, 'utf8'));
-const family = (line) => line.mechanism.split(' ')[0];
-const ours = ['task', 'lexicon', 'neutral'];
-const titles = {
-  task: 'staircase, task blocks',
-  lexicon: 'staircase, lexicon blocks',
-  neutral: 'staircase, neutral blocks',
-  rnm: 'report-noisy-max, own list of 20, D/eps (CMIF)',
-  rnm2: 'report-noisy-max, own list of 20, 2D/eps',
-  rnmBlocks: 'report-noisy-max, public blocks, D/eps',
-  rnmCalibrated: 'report-noisy-max, public blocks, calibrated',
-  rnmTaskBlocks: 'report-noisy-max, the task blocks, calibrated',
-  exponential: 'exponential mechanism, public blocks',
-  permuteAndFlip: 'permute-and-flip, public blocks',
-  custext: 'CUSTEXT',
-  custextPlus: 'CUSTEXT+',
-  custextAggressive: 'CUSTEXT, aggressive',
-  response: 'k-ary response, greedy blocks',
-  santext: 'SANTEXT',
-  santextPlus: 'SANTEXT+',
+const results = (name) => JSON.parse(readFileSync(`${root}bench/results/${name}.json`, 'utf8'));
+const lines = results('sst2-mean-vectors');
+const context = results('sst2-context-attack');
+const chat = results('sst2-chat-model');
+const clear = chat.find(({ mechanism }) => mechanism === 'clear');
+/** Lines of the chat model as those of the word vectors, with the head that also reads the word weights, or without. */
+const chatLines = (kind) =>
+  chat.filter(({ mechanism }) => mechanism !== 'clear').map((line) => ({ ...line, ...line[kind] }));
+const b = chatLines('withWords');
+const alone = chatLines('alone');
+const scopes = {
+  all: 'Every word',
+  low: 'Uncommon words only',
+  low5: 'All but the 5 % most frequent types',
+  low50: 'The rarer half of the types only',
 };
-const scopes = { all: 'Every word', low: 'Uncommon words only' };
-const seeds = (line) => [...line.hits].map((digit) => Number.parseInt(digit, 36) / line.seeds);
-const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
-const number = (value, digits = 3) =>
-  value === null || value === undefined ? '–' : value.toFixed(digits).replace(/^0/, '');
+const order = Object.keys(titles);
+const sorted = (list) =>
+  list.toSorted(
+    (x, y) =>
+      order.indexOf(family(x)) - order.indexOf(family(y)) ||
+      x.nominalEpsilon - y.nominalEpsilon ||
+      x.attackZipf - y.attackZipf,
+  );
+const titleOf = (line) =>
+  titles[family(line)] + (tables.includes(family(line)) ? ` ${line.mechanism.split(' ')[1]}` : '');
+const epsilonFound = ({ exactEpsilon, exactEpsilonIs }) =>
+  exactEpsilon === null
+    ? 'none finite'
+    : exactEpsilonIs
+      ? `at least ${exactEpsilon.toFixed(1)}`
+      : exactEpsilon.toFixed(2);
+const epsilonOfDocument = ({ exactEpsilon, exactEpsilonIs, wordsASentence, mostWordsASentence }) =>
+  exactEpsilon === null || exactEpsilonIs || wordsASentence === undefined
+    ? '–'
+    : `${(exactEpsilon * wordsASentence).toFixed(1)} / ${(exactEpsilon * mostWordsASentence).toFixed(0)}`;
+const guess = (line) => `${number(line.attackZipf)} / ${number(line.attackTrue)}`;
 
-/** Points of a family by attack success, each more accurate than the ones before. */
-function frontier(scope, name) {
-  const points = lines
-    .filter((line) => line.scope === scope && family(line) === name)
-    .sort((a, b) => a.attackZipf - b.attackZipf);
-  return points.filter((point, i) => points.slice(0, i).every((other) => other.accuracy <= point.accuracy));
+/** One row of one scope, mechanism and epsilon of model (b). */
+const rowB = (list, scope, mechanism, epsilon) =>
+  list.find((l) => l.scope === scope && l.mechanism === mechanism && l.nominalEpsilon === epsilon);
+
+function verdictTable(list, scope) {
+  const page = [
+    `| ours | ${targets.map((target) => `guess ${number(target, 2)}`).join(' | ')} |`,
+    `|---|${targets.map(() => '---').join('|')}|`,
+  ];
+  for (const name of tables) {
+    if (!list.some((line) => line.scope === scope && family(line) === name)) continue;
+    const cells = verdicts(list, scope, name).map((verdict) => {
+      if (verdict.state === 'no point') return 'no point of ours';
+      if (verdict.state === 'no rival') return 'no rival there';
+      const [custext, santext] = verdict.significant;
+      const both = `CUSTEXT+ ${custext ? signed(custext) : 'not there'}, SANTEXT+ ${santext ? signed(santext) : 'not there'}`;
+      const rnm = `RNM ${verdict.rnm ? signed(verdict.rnm) : 'not there'}`;
+      return `**${verdict.state}**; nearest rival ${signed(verdict.worst)} (${titles[verdict.worst.name]}); ${both}; ${rnm}`;
+    });
+    page.push(`| ${titles[name]} | ${cells.join(' | ')} |`);
+  }
+  return page;
 }
 
-/** Share of seeds right for every sentence, at an attack success between two points of a frontier. */
-function at(scope, name, success) {
-  const points = frontier(scope, name);
-  const above = points.findIndex((point) => point.attackZipf >= success);
-  if (above < 0) return null;
-  if (above === 0) return points[0].attackZipf - success < 0.015 ? seeds(points[0]) : null;
-  const [a, b] = [points[above - 1], points[above]];
-  const share = (success - a.attackZipf) / (b.attackZipf - a.attackZipf);
-  const [x, y] = [seeds(a), seeds(b)];
-  return x.map((value, i) => value * (1 - share) + y[i] * share);
-}
-
-function plot(scope) {
-  const [width, height, left, top] = [760, 430, 60, 20];
-  const names = [...new Set(lines.filter((line) => line.scope === scope).map(family))];
-  const of = (name) => lines.filter((line) => line.scope === scope && family(line) === name);
-  const accuracies = lines.filter((line) => line.scope === scope).map(({ accuracy }) => accuracy);
-  const [low, high] = [Math.floor(Math.min(...accuracies) * 50) / 50, 0.78];
-  const x = (value) => left + (value / 0.6) * 400;
-  const y = (value) => top + ((high - value) / (high - low)) * (height - 70);
-  const hue = (i) => `hsl(${(i * 360) / names.length} 70% 40%)`;
-  const parts = [];
-  for (let value = low; value <= high + 1e-9; value += 0.02) {
-    parts.push(
-      `<path d="M${left} ${y(value)}h400" stroke="#ddd"/><text x="${left - 8}" y="${y(value) + 4}" text-anchor="end">${value.toFixed(2)}</text>`,
+function chatTable(scope) {
+  const page = [
+    '| mechanism | eps | seeds | hidden states | with word weights: all (val., test) | own head / clear and own | guess Zipf / true | changed | similarity | task table at this guess, against it |',
+    '|---|---|---|---|---|---|---|---|---|---|',
+  ];
+  for (const line of sorted(b.filter((l) => l.scope === scope))) {
+    const heads = line.own
+      ? `${number(line.own.withWords.accuracy)} / ${number(line.mixed.withWords.accuracy)}`
+      : '–';
+    const against = family(line) === 'task' ? null : againstOurs(b, line);
+    const w = line.withWords;
+    page.push(
+      `| ${titleOf(line)} | ${line.nominalEpsilon} | ${line.seeds} | ${number(line.alone.accuracy)} | ${number(w.accuracy)} (${number(w.validation)}, ${number(w.test)}) | ${heads} | ${guess(line)} | ${number(line.changedShare, 2)} | ${number(line.similarity)} | ${against === null ? '–' : signed(against)} |`,
     );
   }
-  for (let value = 0; value <= 0.6; value += 0.1) {
-    parts.push(`<text x="${x(value)}" y="${height - 30}" text-anchor="middle">${value.toFixed(1)}</text>`);
-  }
-  names.forEach((name, i) => {
-    const points = of(name).filter(({ attackZipf }) => attackZipf <= 0.6);
-    const line = frontier(scope, name).filter(({ attackZipf }) => attackZipf <= 0.6);
-    parts.push(
-      `<path d="M${line.map((p) => `${x(p.attackZipf).toFixed(1)} ${y(p.accuracy).toFixed(1)}`).join('L')}" fill="none" stroke="${hue(i)}" stroke-width="${ours.includes(name) ? 2.5 : 1.2}"/>`,
-      ...points.map(
-        (p) =>
-          `<circle cx="${x(p.attackZipf).toFixed(1)}" cy="${y(p.accuracy).toFixed(1)}" r="3" fill="${hue(i)}"/>`,
-      ),
-      `<text x="${left + 415}" y="${top + 12 + 17 * i}" fill="${hue(i)}">${titles[name] ?? name}</text>`,
-    );
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12"><rect width="${width}" height="${height}" fill="#fff"/>${parts.join('')}<text x="${left + 200}" y="${height - 8}" text-anchor="middle">success of the best guess at a word (Zipf prior)</text><text transform="translate(14 ${height / 2}) rotate(-90)" text-anchor="middle">accuracy</text></svg>\n`;
+  return page;
 }
 
+function vectorTable(scope) {
+  const page = [
+    '| mechanism | eps nominal | eps found | eps of a sentence: mean / most | accuracy | own head | changed | kept | similarity | guess Zipf / true | block bits | task table at this guess, against it |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|',
+  ];
+  for (const line of sorted(lines.filter((l) => l.scope === scope))) {
+    const against = family(line) === 'task' ? null : againstOurs(lines, line);
+    page.push(
+      `| ${titleOf(line)} | ${line.nominalEpsilon} | ${epsilonFound(line)} | ${epsilonOfDocument(line)} | ${number(line.accuracy)} ± ${number(line.seedDeviation)} | ${number(line.accuracyRetrained)} | ${number(line.changedShare, 2)} | ${number(line.keep)} | ${number(line.similarity)} | ${guess(line)} | ${line.blockBits === undefined ? '–' : line.blockBits.toFixed(1)} | ${against === null ? '–' : signed(against)} |`,
+    );
+  }
+  return page;
+}
+
+/** Aims of model (b), judged by the lines there are. */
+function aims() {
+  const low = (mechanism) => rowB(b, 'low', mechanism, 1);
+  const all = rowB(b, 'all', 'task 20,5', 1);
+  const rnm = rowB(b, 'all', 'rnm', 1);
+  const three = b.find(
+    (l) => l.scope === 'all' && l.mechanism === 'task 8,2' && l.attackZipf <= 0.48 && l.nominalEpsilon > 2,
+  );
+  const met = (ok) => (ok ? 'met' : '**missed**');
+  const page = ['| aim | hidden states alone | with word weights | |', '|---|---|---|---|'];
+  const add = (text, line, kind, aim) => {
+    if (!line) return;
+    const heads = kind === 'clean' ? [line] : [line.own, line.mixed].filter(Boolean);
+    if (heads.length === 0) return;
+    const [plain, words] = ['alone', 'withWords'].map((of) =>
+      heads.map((head) => head[of]).reduce((x, y) => (y.validation > x.validation ? y : x)),
+    );
+    page.push(
+      `| ${text} (${line.seeds} seeds) | ${number(plain.accuracy)} ${met(plain.accuracy >= aim)} | ${number(words.accuracy)} ${met(words.accuracy >= aim)} | guess ${number(line.attackZipf)} |`,
+    );
+  };
+  page.push(
+    `| in clear: .88 on the 872, .885 on the 1,821 | ${number(clear.alone.validation)}, ${number(clear.alone.test)} ${met(clear.alone.validation >= 0.88 && clear.alone.test >= 0.885)} | ${number(clear.withWords.validation)}, ${number(clear.withWords.test)} ${met(clear.withWords.validation >= 0.88 && clear.withWords.test >= 0.885)} | – |`,
+  );
+  add('uncommon words, eps 1, guess ≤ .12, task table: .835', low('task 20,5'), 'clean', 0.835);
+  add('uncommon words, eps 1, guess ≤ .12, lexicon table: .82', low('lexicon 20,5'), 'clean', 0.82);
+  add(
+    'every word, eps 1, guess ≤ .13, task table, head trained on sanitized sentences too: .73',
+    all,
+    'own',
+    0.73,
+  );
+  if (all && rnm) {
+    for (const [kind, text] of [
+      ['alone', 'hidden states alone'],
+      ['withWords', 'with word weights'],
+    ]) {
+      const best = (line) =>
+        [line, line.own, line.mixed].filter(Boolean).map((l) => ({ ...l[kind], seeds: line.seeds }));
+      const pick = (line) => best(line).reduce((x, y) => (y.validation > x.validation ? y : x));
+      const shares = (l) => [...l.hits].map((digit) => Number.parseInt(digit, 36) / l.seeds);
+      const difference = paired(shares(pick(all)), shares(pick(rnm)));
+      page.push(
+        `| every word, eps 1: .04 above report-noisy-max, best head of each on validation, ${text} | ${kind === 'alone' ? `${signed(difference)} ${met(difference.average >= 0.04)}` : '–'} | ${kind === 'alone' ? '–' : `${signed(difference)} ${met(difference.average >= 0.04)}`} | ${number(all.attackZipf)} against ${number(rnm.attackZipf)} |`,
+      );
+    }
+  }
+  add('every word, eps 3, guess ≤ .48, task table: .78', three, 'clean', 0.78);
+  return page;
+}
+
+const count = (list) => {
+  const states = Object.keys(scopes).flatMap((scope) => verdicts(list, scope, 'task'));
+  const decided = states.filter(({ state }) => state === 'fails' || state.startsWith('holds'));
+  return `${decided.filter(({ state }) => state !== 'fails').length} of ${decided.length}`;
+};
+const lowTask = rowB(b, 'low', 'task 20,5', 1);
+const allTask = rowB(b, 'all', 'task 20,5', 1);
+const allRnm = rowB(b, 'all', 'rnm', 1);
 const page = [
   '# Film reviews under sanitizers (SST-2)',
   '',
-  'Sentiment of 872 + 1,821 sentences by the mean of their GloVe vectors and a logistic regression trained on 6,920 clean sentences; 10 seeds.',
-  'Without sanitizing: .768 on the 872, .756 on the 1,821, .760 pooled. Vocabulary and frequencies are those of the training sentences. "Every word": 88 % of',
-  'tokens; "uncommon words only": words outside the 10 % most frequent types, the others pass in clear. The clean classifier is the',
-  'weak one of the two usual ones; figures with a language model are not here.',
+  'Is a film review good or bad? A classifier that is right on the original sentences is asked again after words were replaced. The fewer answers it',
+  'loses while the words get harder to guess, the better the sanitizer.',
+  '',
+  '## What to conclude',
+  '',
+  `- **The price of epsilon 1 on uncommon words is small**: a chat model's hidden states classify ${number(clear.withWords.accuracy)} of the sentences correctly in clear and ${number(lowTask?.withWords.accuracy)} when`,
+  `  the uncommon words went through the task table, while the best guess at such a word is right in ${number(lowTask?.attackZipf, 2)} of cases.`,
+  `- **Sanitizing every word at epsilon 1 is expensive**: ${number(allTask?.withWords.accuracy)} with the task table, ${number(allRnm?.withWords.accuracy)} with report-noisy-max, which is easier to guess (${number(allRnm?.attackZipf, 2)} against ${number(allTask?.attackZipf, 2)}).`,
+  '- **Blocks decide, not epsilon.** Task blocks keep words of one sentiment together; the block is visible at any epsilon, so the sentiment is too, by',
+  '  design (see the row with epsilon 0.01). Whoever wants to hide the sentiment must not use them. Neutral blocks do not beat report-noisy-max.',
+  '- **Accuracy per word guessed is what to compare.** Equal nominal epsilons are not equal protection: several published mechanisms have no finite epsilon.',
+  `- **At equal attack success** our task table is nowhere below a rival by more than half a 95 % interval, and significantly above CUSTEXT+ and SANTEXT+ where these have a point, at`,
+  `  ${count(lines)} points where there is a rival with word vectors, and at ${count(b)} with the chat model; the tables say which fail.`,
+  '',
+  '## How it was measured',
+  '',
+  'Sentences: 6,920 for training, 872 validation and 1,821 test, pooled unless said. Vocabulary and frequencies are those of the training sentences.',
+  '"Every word": 88 % of tokens, 16.4 a sentence (most 50); "uncommon words only": words outside the 10 % most frequent types, 4.3 a sentence (most 18), the others pass in clear.',
+  'Epsilons are a word; of a sentence they add up. A word outside the vocabulary is first replaced by the nearest one in it.',
   '',
   'Guess: success of the best possible guess at one word without context, by the Zipf prior 1/(rank+10), and by the true frequencies of the',
-  'sentences. Block bits: entropy of the visible block, at any epsilon. Own head: classifier trained on sanitized sentences. All epsilons are a',
-  'word; a sentence has 16.6 sanitized words on average under "every word" and 4.3 under "uncommon words only".',
+  'sentences. Similarity: cosine of the mean word vectors of a sentence before and after. Block bits: entropy of the visible block, at any epsilon.',
+  'Curves take the best block sizes at each attack success (the upper envelope, chosen on these sentences; every mechanism alike).',
+  '"Task table at this guess": how much more accurate the curve of the task table is at the attack success of the row, or at its own last point below that (± half of',
+  'the paired 95 % interval over the sentences). Task blocks are learnt from labelled training phrases; lexicon blocks use no text of the task. What sanitizing costs in time: [sanitized.md](sanitized.md#what-it-costs).',
   '',
-  'Curves take the best block sizes at each attack success (the upper envelope, chosen on these sentences; every mechanism alike). What decides is',
-  'the blocks: those that keep frequency and sentiment together beat every rival at equal attack success, those of vectors and frequency alone do',
-  'not beat report-noisy-max. Note the row with epsilon 0.01: sentiment passes through the visible block, at any epsilon, by design. Task blocks',
-  'are learnt from labelled training phrases; lexicon blocks use no text of the task.',
+  '- **Model (a)**: mean of the GloVe vectors and a logistic regression trained on clear sentences; own head: trained on sanitized ones. In clear .768 on the 872, .756 on the 1,821, .760 pooled. 10 seeds.',
+  '- **Model (b)**: SmolLM2-135M-Instruct reads `Review: S`, newline, `Sentiment (positive or negative):`. Features are the states of the last token after layers 16 and 22',
+  '  and the mean over the sentence after layers 14 and 16; logistic regression with penalty .1 on clear sentences. "With word weights" adds a share of a bag-of-words score',
+  '  (learnt from the labelled phrases, the same that task blocks are made of); the share is chosen for every row on its validation sentences from 0, .1, .2, .4, .8. Own head: trained on 3,460 sanitized',
+  '  sentences; clear and own: on these and the clear ones. Layers, penalty and template were chosen on clear validation sentences. Seeds as stated; they are fewer than 10 where it says so.',
   '',
-  'Made by `bench/sst2.mjs`, `bench/sst2-context.mjs` and `bench/sst2-report.mjs`.',
+  'Made by `npm run bench -- sst2 --model a|b`, `bench/sst2-context.mjs`, `bench/sst2-other-tasks.mjs` and `bench/sst2-report.mjs`.',
+  '',
+  '## Model (b): hidden states of a chat model',
+  '',
+  ...aims(),
   '',
 ];
+for (const scope of ['all', 'low']) {
+  writeFileSync(`${root}docs/sst2-chat-${scope}.svg`, plot(b, scope));
+  page.push(`### ${scopes[scope]}`, '', `![accuracy against attack success](sst2-chat-${scope}.svg)`, '');
+  page.push(...chatTable(scope), '');
+  page.push(
+    'At equal attack success, with the paired difference to the task table and its 95 % half-width (with word weights; then hidden states alone):',
+    '',
+    ...matchedTable(b, scope),
+    '',
+    ...matchedTable(alone, scope),
+    '',
+    'Not below a rival by more than half an interval, and significantly above CUSTEXT+ and SANTEXT+:',
+    '',
+    ...verdictTable(b, scope),
+    '',
+  );
+}
+page.push('## Model (a): mean word vectors', '');
 for (const [scope, title] of Object.entries(scopes)) {
-  writeFileSync(`${root}docs/sst2-${scope}.svg`, plot(scope));
-  page.push(`## ${title}`, '', `![accuracy against attack success](sst2-${scope}.svg)`, '');
+  if (!lines.some((line) => line.scope === scope)) continue;
+  page.push(`### ${title}`, '');
+  if (scope === 'all' || scope === 'low') {
+    writeFileSync(`${root}docs/sst2-${scope}.svg`, plot(lines, scope));
+    page.push(`![accuracy against attack success](sst2-${scope}.svg)`, '');
+  }
   page.push(
     'At equal attack success (interpolated along each curve), with the paired difference to the task table and its 95 % half-width:',
     '',
-  );
-  const targets = [0.05, 0.12, 0.25, 0.48];
-  page.push(
-    `| mechanism | ${targets.map((target) => `guess ${number(target, 2)}`).join(' | ')} |`,
-    `|---|${targets.map(() => '---').join('|')}|`,
-  );
-  for (const name of Object.keys(titles)) {
-    if (!lines.some((line) => line.scope === scope && family(line) === name)) continue;
-    const cells = targets.map((target) => {
-      const [mine, reference] = [at(scope, name, target), at(scope, 'task', target)];
-      if (mine === null) return '–';
-      if (name === 'task' || reference === null) return number(mean(mine));
-      const differences = mine.map((value, i) => value - reference[i]);
-      const average = mean(differences);
-      const deviation = Math.sqrt(mean(differences.map((value) => (value - average) ** 2)));
-      const half = (1.96 * deviation) / Math.sqrt(differences.length);
-      return `${number(mean(mine))} (${average >= 0 ? '+' : '−'}${number(Math.abs(average))} ± ${number(half)})`;
-    });
-    if (cells.some((cell) => cell !== '–')) page.push(`| ${titles[name]} | ${cells.join(' | ')} |`);
-  }
-  page.push(
+    ...matchedTable(lines, scope),
     '',
-    '| mechanism | eps nominal | eps found | accuracy | own head | changed | kept | guess Zipf / true | block bits |',
-    '|---|---|---|---|---|---|---|---|---|',
   );
-  const order = Object.keys(titles);
-  const rows = lines
-    .filter((line) => line.scope === scope)
-    .sort(
-      (a, b) =>
-        order.indexOf(family(a)) - order.indexOf(family(b)) ||
-        a.nominalEpsilon - b.nominalEpsilon ||
-        a.attackZipf - b.attackZipf,
+  if (scope === 'all' || scope === 'low') page.push(...verdictTable(lines, scope), '');
+  page.push(...vectorTable(scope), '');
+}
+if (existsSync(`${root}bench/results/sst2-other-tasks.json`)) {
+  const others = results('sst2-other-tasks');
+  const names = [...new Set(others.map(({ task }) => task))];
+  page.push(
+    '## Other tasks',
+    '',
+    'Model (a) with the tables as shipped, every word of their vocabulary sanitized, classifier trained on clear texts; accuracy, mean of the seeds. Blind: always the',
+    'most frequent label. Where the clear classifier is no better than blind, the row says nothing about sanitizers.',
+    '',
+    `| mechanism | changed | ${names.join(' | ')} |`,
+    `|---|---|${names.map(() => '---').join('|')}|`,
+  );
+  for (const mechanism of [...new Set(others.map((line) => line.mechanism))]) {
+    const row = names.map((task) =>
+      others.find((line) => line.task === task && line.mechanism === mechanism),
     );
-  for (const line of rows) {
-    const title =
-      titles[family(line)] + (ours.includes(family(line)) ? ` ${line.mechanism.split(' ')[1]}` : '');
-    const found =
-      line.exactEpsilon === null
-        ? 'none finite'
-        : line.exactEpsilonIs
-          ? `at least ${line.exactEpsilon.toFixed(1)}`
-          : line.exactEpsilon.toFixed(2);
+    const changed = row.filter((line) => line?.changedShare !== undefined).map((line) => line.changedShare);
     page.push(
-      `| ${title} | ${line.nominalEpsilon} | ${found} | ${number(line.accuracy)} ± ${number(line.seedDeviation)} | ${number(line.accuracyRetrained)} | ${number(line.changedShare, 2)} | ${number(line.keep)} | ${number(line.attackZipf)} / ${number(line.attackTrue)} | ${line.blockBits === undefined ? '–' : line.blockBits.toFixed(1)} |`,
+      `| ${mechanism} | ${changed.length === 0 ? '–' : `${number(Math.min(...changed), 2)}–${number(Math.max(...changed), 2)}`} | ${row.map((line) => (line ? number(line.accuracy) : '–')).join(' | ')} |`,
     );
   }
   page.push('');
@@ -174,4 +283,4 @@ page.push(
   '',
 );
 writeFileSync(`${root}docs/sst2.md`, page.join('\n'));
-console.log(`${lines.length} lines`);
+console.log(`${lines.length} + ${chat.length} lines`);
