@@ -175,6 +175,15 @@ describe('sotto ask --upstream', () => {
         epsilonPerToken: { exact: 'ln(1084483/398959)' },
       });
       expect(out + err).not.toContain('sk-canary');
+      // Another process sanitizes just now: this one waits for its turn. The question was paid for above.
+      const other = SanitizerState.open(join(folder, 'upstream'));
+      const waiting = sotto(...args, '--mode', 'sanitized', '--json');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(seen).toHaveLength(1);
+      other.close();
+      const again = await waiting;
+      expect(again.code, again.err).toBe(0);
+      expect(JSON.parse(again.out)).toMatchObject({ sent: report.sent, draws: 1, newDraws: 0 });
       process.env.SOTTO_UPSTREAM_KEY = 'sk-canary 78';
       const refused = await sotto(...args, '--mode', 'sanitized');
       expect(refused.err).toContain('UPSTREAM_KEY');
