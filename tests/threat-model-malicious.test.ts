@@ -17,7 +17,15 @@ import {
   serializeCiphertext,
 } from '@sotto/he/rlwe';
 import { floodingLogBound } from '@sotto/he/secret';
-import { decodeFrame, decodeRows, encodeFrame, encodeRows } from '@sotto/protocol';
+import {
+  decodeFrame,
+  decodeRows,
+  encodeFrame,
+  encodeRows,
+  encodeStreamEvent,
+  StreamEventParser,
+  streamHeartbeat,
+} from '@sotto/protocol';
 import { describeModel, type RunningServer, serve } from '@sotto/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LocalModel, loadLocalModel } from '../packages/client/src/local-model.js';
@@ -174,7 +182,7 @@ describe('a session with a malicious server', () => {
       ...{ modelPath: model.path, backend: 'auto', threads: 1, maxSessions: 100, requestsPerSecond: 1e6 },
       startEngine: startClearEngine(model.weights),
     });
-  });
+  }, 120_000);
   afterAll(() => server.close());
 
   /** Routes that were called in the latest try. */
@@ -293,6 +301,23 @@ describe('a session with a malicious server', () => {
     }
     const named = inJson('/v1/model', (info) => ({ ...info, name: 'model\u001b[2J' }));
     expect(await asked(named)).toBe('MESSAGE_INVALID');
+  });
+
+  it('B11: ends when an answer or an event has no end', async () => {
+    const endless = new Uint8Array(17 << 20).fill(0x20);
+    for (const wanted of ['/v1/model', '/v1/sessions', '/v1/sessions/*/blocks']) {
+      expect(await asked((route) => (route === wanted ? endless : null))).toBe('SERVER_ANSWER_TOO_LARGE');
+    }
+    const parser = new StreamEventParser();
+    const forever = () => {
+      for (let i = 0; i < 40; i++) parser.push(`data: ${'x'.repeat(1 << 19)}${i % 2 === 0 ? '' : '\n'}`);
+    };
+    expect(await codeOf(forever)).toBe('MESSAGE_INVALID');
+    const patient = new StreamEventParser();
+    for (let i = 0; i < 40; i++) {
+      patient.push(streamHeartbeat);
+      expect(patient.push(encodeStreamEvent(i, 'x'.repeat(1 << 19)))).toHaveLength(1);
+    }
   });
 
   it('N2: does not tell a wrong answer from a right one', async () => {

@@ -12,7 +12,7 @@ import { Recorder, startWatched, type Watched } from './fixtures/watched-server.
 let watched: Watched;
 beforeAll(async () => {
   watched = await startWatched();
-});
+}, 120_000);
 afterAll(() => watched.close());
 
 it('A1: is the same transcript for private texts of equal length, refreshed by the client', async () => {

@@ -1,4 +1,4 @@
-import { SottoError } from '@sotto/base';
+import { ByteWriter, SottoError } from '@sotto/base';
 import {
   decodeFrame,
   encodeFrame,
@@ -40,6 +40,9 @@ export interface Call {
   readonly patient?: boolean;
 }
 
+/** Honest messages have kilobytes, honest frames at most one evaluation key. */
+const LARGEST_TEXT_BYTES = 16 << 20;
+const LARGEST_FRAME_BYTES = 256 << 20;
 const RETRY_DELAYS_MS = [200, 1000, 3000];
 /** A server that had too many requests did nothing with this one: any call may be made again. */
 const RATE_RETRIES = 30;
@@ -68,7 +71,7 @@ export class Connection {
 
   async json<T extends Schema>(schema: T, what: string, call: Call): Promise<Parsed<T>> {
     const response = await this.#call(call);
-    const text = await this.#read(response, () => response.text());
+    const text = new TextDecoder().decode(await this.#bounded(response, LARGEST_TEXT_BYTES));
     this.traffic.downBytes += text.length;
     return parseMessage(schema, parseJson(text), what);
   }
@@ -87,7 +90,7 @@ export class Connection {
   /** Fetches one frame and gives its payload. @throws the errors of {@link decodeFrame}; `FRAME_INDEX`. */
   async frame(kind: FrameKind, index: number, call: Call): Promise<Uint8Array> {
     const response = await this.#call(call);
-    const bytes = new Uint8Array(await this.#read(response, () => response.arrayBuffer()));
+    const bytes = await this.#bounded(response, LARGEST_FRAME_BYTES);
     this.traffic.downBytes += bytes.length;
     const frame = decodeFrame(bytes, kind);
     if (frame.index !== index) {
@@ -201,6 +204,28 @@ export class Connection {
     this.traffic.upBytes += sent?.length ?? 0;
     if (response.ok) return response;
     throw await refusal(response);
+  }
+
+  /** A body of at most `largestBytes`; what is longer is left. @throws `SERVER_ANSWER_TOO_LARGE`, `SERVER_UNREACHABLE`. */
+  async #bounded(response: Response, largestBytes: number): Promise<Uint8Array> {
+    const writer = new ByteWriter();
+    const reader = response.body?.getReader();
+    if (!reader) return writer.finish();
+    let sizeBytes = 0;
+    for (;;) {
+      const next = await this.#read(response, () => reader.read());
+      if (next.done) return writer.finish();
+      sizeBytes += next.value.length;
+      if (sizeBytes > largestBytes) {
+        await reader.cancel().catch(() => {});
+        throw new SottoError('The answer of the server is larger than any honest one.', {
+          code: 'SERVER_ANSWER_TOO_LARGE',
+          facts: { largestBytes },
+          fix: 'Do not trust this server; use another one.',
+        });
+      }
+      writer.bytes(next.value);
+    }
   }
 
   async #read<T>(response: Response, body: () => Promise<T>): Promise<T> {
