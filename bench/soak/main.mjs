@@ -1,19 +1,34 @@
 // What a server survives: `npm run soak -- [--minutes N] [--only NAMES] [--docs]`. Each drill drives real processes on toy rings and
-// a tiny model, and puts what it saw into bench/results/reliability.json; --docs writes docs/reliability.md from it.
+// a tiny model, and puts what it saw into bench/results/reliability.json; --docs writes docs/reliability.md from it. --minutes bounds
+// the drills that go on as long as they may; --share lowers the processor share of the long run (autogroup nice value).
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { clockJumps } from './clock-jumps.mjs';
+import { halfOpen, slowClients } from './connections.mjs';
+import { fullDisk, readOnlyDisk } from './disk-faults.mjs';
+import { writeDocs } from './docs.mjs';
+import { fuzzDecoders } from './fuzz-decoders.mjs';
+import { fuzzHttp } from './fuzz-http.mjs';
 import { jobKills } from './job-kills.mjs';
 import { longRun } from './long-run.mjs';
 import { uploadKills } from './upload-kills.mjs';
 
 const results = fileURLToPath(new URL('../results/reliability.json', import.meta.url));
 
+/** In the order of time they take. */
 const drills = {
+  fullDisk,
+  readOnlyDisk,
+  clock: () => clockJumps(),
+  slowClients: () => slowClients({ seconds: 60, clients: 8 }),
+  halfOpen: () => halfOpen({ each: 50, seconds: 180 }),
   uploads: () => uploadKills({ kills: 50, serverKillsEvery: 2 }),
   jobs: () => jobKills({ kills: 20, refreshes: ['client', 'bootstrap'], layerCount: 3, limitMs: 600_000 }),
+  decoders: ({ minutes }) => fuzzDecoders({ cases: 1_000_000, seconds: 60 * minutes }),
+  requests: ({ minutes }) => fuzzHttp({ cases: 100_000, seconds: 60 * minutes }),
   clients: ({ minutes, share }) =>
     longRun({ minutes, share, uploaders: 50, owners: 7, greedy: 3, pauseMs: 15_000, answerMs: 1_500 }),
 };
@@ -27,7 +42,7 @@ const { values } = parseArgs({
     out: { type: 'string', default: results },
   },
 });
-const names = values.only?.split(',') ?? Object.keys(drills);
+const names = values.only?.split(',') ?? (values.docs ? [] : Object.keys(drills));
 const unknown = names.find((name) => !(name in drills));
 const minutes = Number(values.minutes);
 if (unknown !== undefined || !(minutes > 0)) {
@@ -53,4 +68,5 @@ for (const name of names) {
   writeFileSync(values.out, `${JSON.stringify(all, null, 1)}\n`);
   console.log(JSON.stringify({ drill: name, ...all[name] }));
 }
+if (values.docs) writeDocs(JSON.parse(readFileSync(values.out, 'utf8')));
 process.exit(0);
