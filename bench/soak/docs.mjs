@@ -113,12 +113,12 @@ function rows(results) {
       requests,
       (seen) => [
         `${thousands(seen.cases)} requests, ${seen.faultCount} answers outside the protocol or with bytes of another user, ${seen.hangs} hangs; ` +
-          `memory ${seen.residentMB.afterAQuarter} MB after a quarter, ${seen.residentMB.atEnd} MB at the end; the other user's job then finished: ${yes(seen.otherUserFinished)}`,
+          `memory ${seen.residentMB.afterAQuarter} MB after a quarter, ${seen.residentMB.atEnd} MB at the end; jobs of other users that finished right meanwhile: ${seen.othersFinished}, lost: ${seen.othersLost}`,
         all(
           seen.faultCount === 0,
           seen.hangs === 0,
           seen.serverAlive,
-          seen.otherUserFinished,
+          seen.othersLost === 0,
           seen.cases >= 10_000,
         ),
       ],
@@ -183,7 +183,7 @@ ${rows(results).join('\n')}
   clock. A key set that a session uses is not removed, however old it seems.
 - *Half-open connections* say nothing more before a request, within its headers, within an upload, within a message, after an answer, or
   while they do not read an answer of 6 MB. Headers get 15 s, a pause within a body 30 s, and a connection on which nothing moves one
-  minute, unless its request is being worked on.
+  minute, unless its request is being worked on; what the system takes into its buffers counts as movement.
 - *Damaged messages* go to the decoders of frames, rows, event streams, control messages and errors, and, with checksums made right again,
   to those of keys and ciphertexts and on into the memory of the native kernels. What is read must be what was sent.
 - *Damaged requests* are made from the route table: methods, identifiers (one's own, the other user's, odd ones), tokens, headers, bodies
@@ -196,8 +196,7 @@ ${rows(results).join('\n')}
 ## Not covered
 
 Power loss (the folder is synced, but nobody pulled a plug), a disk that returns wrong bytes other than damaged files, networks with loss
-and reordering, and more than one machine. An answer is held in memory until its client has read it or a minute has passed without
-progress: a client that asks for many large keys and reads slowly can make the server hold that many.
+and reordering, and more than one machine. An answer is held in memory until its client has read it or its connection is given up: a client that asks for many large keys and reads slowly can make the server hold that many.
 `;
   writeFileSync(page, text);
 }

@@ -20,6 +20,8 @@ const PARALLEL = 8;
 const HANG_MS = 30_000;
 /** Streams of events end with their job; what has come until then is looked at. */
 const STREAM_MS = 150;
+/** Well within the time that a refresh may wait for its answer. */
+const VICTIM_MS = 3 * 60_000;
 const ANSWER_LIMIT_BYTES = 1 << 20;
 
 const agent = new Agent({ keepAlive: true, maxSockets: PARALLEL });
@@ -311,7 +313,14 @@ export async function fuzzHttp({ cases, seconds, seed = Date.now() % 2 ** 31 }) 
   const port = Number(new URL(url).port);
   const seen = { seed, cases: 0, unsent: 0, connectionsClosed: 0, hangs: 0, statuses: {}, faults: [] };
   try {
-    const victim = await plantVictim(url);
+    let victim = await plantVictim(url);
+    let plantedMs = performance.now();
+    let othersFinished = 0;
+    let othersLost = 0;
+    const finishVictim = async () => {
+      if (await finish(url, victim).catch(() => false)) othersFinished++;
+      else othersLost++;
+    };
     const startMs = performance.now();
     let own;
     let warmBytes;
@@ -339,6 +348,11 @@ export async function fuzzHttp({ cases, seconds, seed = Date.now() % 2 ** 31 }) 
       }
     };
     for (let batch = 0; seen.cases < cases && performance.now() - startMs < 1000 * seconds; batch++) {
+      if (performance.now() - plantedMs > VICTIM_MS) {
+        await finishVictim();
+        victim = await plantVictim(url);
+        plantedMs = performance.now();
+      }
       own = await openUser(url, [1, 2, 3], batch % 2 === 0 ? 'client' : 'bootstrap').catch(() => own);
       if (own === undefined) throw new Error('no session for the requests');
       own.part = createHash('sha256').update(keyBytes(1)).digest('hex');
@@ -352,6 +366,7 @@ export async function fuzzHttp({ cases, seconds, seed = Date.now() % 2 ** 31 }) 
       await call(url, 'DELETE', `/v1/keysets/${own.setId}`, own.token).catch(() => {});
       if (seen.cases >= cases / 4) warmBytes ??= residentBytes(server.pid);
     }
+    await finishVictim();
     return {
       ...seen,
       faults: seen.faults.slice(0, 20),
@@ -363,7 +378,8 @@ export async function fuzzHttp({ cases, seconds, seed = Date.now() % 2 ** 31 }) 
         atEnd: round(residentBytes(server.pid) / 1e6),
       },
       serverAlive: server.alive,
-      otherUserFinished: await finish(url, victim),
+      othersFinished,
+      othersLost,
     };
   } finally {
     await server.stop();
