@@ -9,6 +9,15 @@ const SENT_RATIO = 1.1;
 
 const verdict = (met) => (met ? 'met' : '**missed**');
 const all = (...conditions) => verdict(conditions.every(Boolean));
+/** What the kinds of half-open connections are called in the page. */
+const openNames = {
+  silent: 'before a request',
+  withinHeaders: 'within headers',
+  withinUpload: 'within an upload',
+  withinMessage: 'within a message',
+  afterAnswer: 'after an answer',
+  answerUnread: 'with an unread answer',
+};
 const thousands = (count) => count.toLocaleString('en-US');
 const yes = (value) => (value ? 'yes' : '**no**');
 
@@ -93,7 +102,7 @@ function rows(results) {
     ]),
     row('half-open connections', 'freed', halfOpen, (seen) => [
       `${seen.each} of each kind; the last one freed after ${Object.entries(seen.freedAfterSeconds)
-        .map(([kind, seconds]) => `${seconds} s (${kind})`)
+        .map(([kind, seconds]) => `${seconds} s (${openNames[kind]})`)
         .join(', ')}; left open: ${Object.values(seen.leftOpen).reduce((sum, count) => sum + count, 0)}`,
       all(Object.keys(seen.leftOpen).length === 0, seen.serverAlive),
     ]),
@@ -162,8 +171,8 @@ engine without mathematics, because not the mathematics is on trial here. \`npm 
 \`tests/soak.test.ts\`, \`tests/restart.test.ts\`, \`tests/key-upload.test.ts\`). Figures: \`bench/results/reliability.json\`, from which
 \`npm run soak -- --docs\` writes this page.
 
-Measured ${dates} on ${machine}, Node ${node}. **The machine was busy with other work**: load averages of 5 to 25 on 2 cores. Counts do not
-suffer from that, times do: see the idle listener beside \`/health\`.
+Measured ${dates} on ${machine}, Node ${node}. **The machine was busy with other work** (load averages of 5 to 35): counts do not
+suffer from that, times do: see the idle listener beside \`/health\`. The revision that each drill ran on stands in the figures.
 
 | what | must | seen | |
 |---|---|---|---|

@@ -10,8 +10,8 @@ import { newToken, pause, record, uploadRecorded } from './recording.mjs';
 import { Replay } from './replay.mjs';
 
 /**
- * @param {{ kills: number, refreshes: readonly ('bootstrap' | 'client')[], layerCount: number, limitMs: number }} options one kill a
- *   job, the jobs shared among the kinds of refreshes; a job that takes longer than `limitMs` counts as lost.
+ * @param {{ kills: number, refreshes: readonly ('bootstrap' | 'client')[], layerCount: number, limitMs: number }} options as many
+ *   kills of unfinished jobs, one a job, shared among the kinds of refreshes; a job that takes longer than `limitMs` counts as lost.
  */
 export async function jobKills({ kills, refreshes, layerCount, limitMs }) {
   const folder = mkdtempSync(join(tmpdir(), 'sotto-soak-jobs-'));
@@ -26,12 +26,17 @@ export async function jobKills({ kills, refreshes, layerCount, limitMs }) {
       await uploadRecorded(server.url, token, recording);
       const replay = new Replay(() => server.url, recording, token);
       await replay.open();
-      for (let n = 0; n < kills / refreshes.length; n++) {
+      const startMs = performance.now();
+      await replay.follow(await replay.submit());
+      const jobMs = Math.ceil(performance.now() - startMs);
+      for (let n = 0; n < kills / refreshes.length; ) {
         const jobId = await replay.submit();
         const following = replay.follow(jobId).catch((error) => error);
-        await pause(randomInt(0, Math.ceil(1000 * recording.seconds)));
+        await pause(randomInt(0, jobMs));
         const state = await replay.state(jobId);
         seen.states[state] = (seen.states[state] ?? 0) + 1;
+        // A kill after the end is one more, it takes the place of none.
+        if (state !== 'done') n++;
         await server.kill();
         seen.kills++;
         await server.start();
