@@ -71,6 +71,7 @@ export async function longRun({ minutes, share, ...load }) {
       unanswered++;
     }
   }
+  if (share !== undefined) writeFileSync(`/proc/${child.pid}/autogroup`, '0');
   child.stdin.end();
   const { memory, ...seen } = await next();
   const warmUpMs = Math.min(WARM_UP_MS, WARM_UP_SHARE * 1000 * seen.seconds);
