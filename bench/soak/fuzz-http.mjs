@@ -364,7 +364,8 @@ export async function fuzzHttp({ cases, seconds, seed = Date.now() % 2 ** 31 }) 
       );
       await call(url, 'DELETE', own.at, own.session.token).catch(() => {});
       await call(url, 'DELETE', `/v1/keysets/${own.setId}`, own.token).catch(() => {});
-      if (seen.cases >= cases / 4) warmBytes ??= residentBytes(server.pid);
+      const share = Math.max(seen.cases / cases, (performance.now() - startMs) / (1000 * seconds));
+      if (share >= 0.25) warmBytes ??= residentBytes(server.pid);
     }
     await finishVictim();
     return {
