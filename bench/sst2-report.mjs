@@ -128,7 +128,7 @@ function aims() {
       heads.map((head) => head[of]).reduce((x, y) => (y.validation > x.validation ? y : x)),
     );
     page.push(
-      `| ${text} (${line.seeds} seeds) | ${number(plain.accuracy)} ${met(plain.accuracy >= aim)} | ${number(words.accuracy)} ${met(words.accuracy >= aim)} | guess ${number(line.attackZipf)} |`,
+      `| ${text} (${line.seeds} seeds) | ${number(plain.accuracy, 4)} ${met(plain.accuracy >= aim)} | ${number(words.accuracy, 4)} ${met(words.accuracy >= aim)} | guess ${number(line.attackZipf)} |`,
     );
   };
   page.push(
@@ -157,7 +157,7 @@ function aims() {
       );
     }
   }
-  add('every word, eps 3, guess ≤ .48, task table: .78', three, 'clean', 0.78);
+  add('every word, eps 3 (table of 2.9), guess ≤ .48, task table: .78', three, 'clean', 0.78);
   return page;
 }
 
@@ -169,6 +169,8 @@ const count = (list) => {
 const lowTask = rowB(b, 'low', 'task 20,5', 1);
 const allTask = rowB(b, 'all', 'task 20,5', 1);
 const allRnm = rowB(b, 'all', 'rnm', 1);
+const control = rowB(b, 'all', 'task 20,5', 0.01);
+const both = (line) => `${number(line.alone.accuracy)} (${number(line.withWords.accuracy)})`;
 const page = [
   '# Film reviews under sanitizers (SST-2)',
   '',
@@ -177,9 +179,16 @@ const page = [
   '',
   '## What to conclude',
   '',
-  `- **The price of epsilon 1 on uncommon words is small**: a chat model's hidden states classify ${number(clear.withWords.accuracy)} of the sentences correctly in clear and ${number(lowTask?.withWords.accuracy)} when`,
-  `  the uncommon words went through the task table, while the best guess at such a word is right in ${number(lowTask?.attackZipf, 2)} of cases.`,
-  `- **Sanitizing every word at epsilon 1 is expensive**: ${number(allTask?.withWords.accuracy)} with the task table, ${number(allRnm?.withWords.accuracy)} with report-noisy-max, which is easier to guess (${number(allRnm?.attackZipf, 2)} against ${number(allTask?.attackZipf, 2)}).`,
+  `- **The price of epsilon 1 on uncommon words is small**: a chat model's hidden states classify ${both(clear)} of the sentences correctly in clear`,
+  `  (with word weights in brackets), and ${both(lowTask)} when the uncommon words went through the task table, ${both(rowB(b, 'low', 'lexicon 20,5', 1))} through the lexicon table; the best`,
+  `  guess at such a word is right in ${number(lowTask.attackZipf, 2)} of cases. Report-noisy-max: ${both(rowB(b, 'low', 'rnm', 1))}, guessed in ${number(rowB(b, 'low', 'rnm', 1).attackZipf, 2)}.`,
+  `- **Sanitizing every word at epsilon 1 is expensive**: ${both(allTask)} with the task table, ${both(allRnm)} with report-noisy-max, which is easier to guess (${number(allRnm.attackZipf, 2)} against ${number(allTask.attackZipf, 2)}).`,
+  ...(control
+    ? [
+        `- **The high figures in brackets come from the visible block**: word weights and task blocks are made of the same labelled phrases, and at epsilon 0.01 it is still ${both(control)}.`,
+        '  They show what a reader of the sanitized text who knows the table can do with the sentiment, for good or ill; they say nothing about other meaning.',
+      ]
+    : []),
   '- **Blocks decide, not epsilon.** Task blocks keep words of one sentiment together; the block is visible at any epsilon, so the sentiment is too, by',
   '  design (see the row with epsilon 0.01). Whoever wants to hide the sentiment must not use them. Neutral blocks do not beat report-noisy-max.',
   '- **Accuracy per word guessed is what to compare.** Equal nominal epsilons are not equal protection: several published mechanisms have no finite epsilon.',
@@ -202,7 +211,8 @@ const page = [
   '- **Model (b)**: SmolLM2-135M-Instruct reads `Review: S`, newline, `Sentiment (positive or negative):`. Features are the states of the last token after layers 16 and 22',
   '  and the mean over the sentence after layers 14 and 16; logistic regression with penalty .1 on clear sentences. "With word weights" adds a share of a bag-of-words score',
   '  (learnt from the labelled phrases, the same that task blocks are made of); the share is chosen for every row on its validation sentences from 0, .1, .2, .4, .8. Own head: trained on 3,460 sanitized',
-  '  sentences; clear and own: on these and the clear ones. Layers, penalty and template were chosen on clear validation sentences. Seeds as stated; they are fewer than 10 where it says so.',
+  '  sentences; clear and own: on these and the clear ones. Layers, penalty and template were chosen on clear validation sentences. Seeds as stated: 1 to 3 where 10 were aimed at, so that',
+  '  intervals, which are over sentences, are wider than they need be; copies of one seed are the same whatever their number, so seeds can be added.',
   '',
   'Made by `npm run bench -- sst2 --model a|b`, `bench/sst2-context.mjs`, `bench/sst2-other-tasks.mjs` and `bench/sst2-report.mjs`.',
   '',
