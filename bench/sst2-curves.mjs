@@ -23,7 +23,7 @@ export const tables = ['task', 'lexicon', 'neutral'];
 /** Attack successes at which mechanisms are compared. */
 export const targets = [0.05, 0.12, 0.25, 0.48];
 /** A point this near a target stands for it. */
-const NEAR = 0.015;
+const NEAR = 0.02;
 
 export const family = (line) => line.mechanism.split(' ')[0];
 export const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;

@@ -193,7 +193,7 @@ const page = [
   '  design (see the row with epsilon 0.01). Whoever wants to hide the sentiment must not use them. Neutral blocks do not beat report-noisy-max.',
   '- **Accuracy per word guessed is what to compare.** Equal nominal epsilons are not equal protection: several published mechanisms have no finite epsilon.',
   `- **At equal attack success** our task table is nowhere below a rival by more than half a 95 % interval, and significantly above CUSTEXT+ and SANTEXT+ where these have a point, at`,
-  `  ${count(lines)} points where there is a rival with word vectors, and at ${count(b)} with the chat model; the tables say which fail.`,
+  `  ${count(lines)} points where there is a rival with word vectors, and at ${count(b)} with the chat model (${count(alone)} by hidden states alone); the tables say which fail.`,
   '',
   '## How it was measured',
   '',
@@ -232,9 +232,11 @@ for (const scope of ['all', 'low']) {
     '',
     ...matchedTable(alone, scope),
     '',
-    'Not below a rival by more than half an interval, and significantly above CUSTEXT+ and SANTEXT+:',
+    'Not below a rival by more than half an interval, and significantly above CUSTEXT+ and SANTEXT+, with word weights; then hidden states alone:',
     '',
     ...verdictTable(b, scope),
+    '',
+    ...verdictTable(alone, scope),
     '',
   );
 }
