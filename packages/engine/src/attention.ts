@@ -121,7 +121,7 @@ export function project<C extends object>(
     const input = attentionInput(model, layout, index, calibration, p);
     const joint = m.map(x, (level) => plains.map(input, level));
     const fresh = route(s, joint, 'keyValue');
-    const norms = rowNorm(m, layout, x, p.attentionNorm);
+    const norms = rowNorm(s, x, p.attentionNorm);
     return [
       route(s, joint, 'query'),
       norms,
@@ -201,7 +201,7 @@ export function scores<C extends object>(s: LayerScope<C>, projections: Projecti
 
 /** Root of the exponential: a polynomial of the scaled score. */
 export function exponentialRoot<C extends object>(s: LayerScope<C>, score: C): C {
-  return s.m.polynomial(score, softmaxOf(s.polynomials).exp);
+  return s.guard.polynomial(score, softmaxOf(s.polynomials).exp);
 }
 
 export function exponential<C extends object>(s: LayerScope<C>, root: C): C {

@@ -81,11 +81,13 @@ export function rareTokens(plan: ClientPlan, tokens: readonly number[]): number[
 const ESCAPE_SPREAD = 2 ** -6;
 /** Outputs beyond this many calibrated ranges, too. */
 const ESCAPE_MAGNITUDE = 2;
+/** Guards are within [0, 1] up to noise. */
+const GUARD_NOISE = 1 / 16;
 
 /**
- * The residual stream of `rows` rows from the decrypted slots: for `finishLogits`. Every value is there many times; a value that
- * left a polynomial's window somewhere explodes, and then the copies disagree, the imaginary part is not zero, or the size is
- * absurd.
+ * The residual stream of `rows` rows from the decrypted slots: for `finishLogits`. The imaginary part is twice the sum of the
+ * squares of all window guards: above their number, some polynomial's argument was outside its window ({@link WindowGuard}). And every value is
+ * there many times: where one explodes, the copies disagree, or the size is absurd.
  *
  * @throws SottoError `ENGINE_OUTPUT_ESCAPED`.
  */
@@ -100,6 +102,8 @@ export function readHidden(
   const out = Array.from({ length: rows }, () => new Float64Array(dim));
   let spread = 0;
   let magnitude = 0;
+  let guards = 0;
+  let lowest = 0;
   for (let row = 0; row < rows; row++) {
     for (let f = 0; f < dim; f++) {
       let low = Number.POSITIVE_INFINITY;
@@ -111,17 +115,25 @@ export function readHidden(
         low = Math.min(low, value);
         high = Math.max(high, value);
         sum += value;
-        spread = Math.max(spread, Math.abs(slots.im?.[slot] ?? 0));
+        const guard = (slots.im?.[slot] ?? 0) / 2;
+        guards = Math.max(guards, guard);
+        lowest = Math.min(lowest, guard);
       }
       spread = Math.max(spread, high - low);
       magnitude = Math.max(magnitude, high, -low);
       out[row]![f] = sum / copies / plan.outputScale;
     }
   }
-  if (!(spread < ESCAPE_SPREAD && magnitude < ESCAPE_MAGNITUDE)) {
+  const healthy = guards < plan.healthLimit * (1 + GUARD_NOISE) && -lowest < plan.healthLimit * GUARD_NOISE;
+  if (!(healthy && spread < ESCAPE_SPREAD && magnitude < ESCAPE_MAGNITUDE)) {
     throw new SottoError('The encrypted computation left its calibrated range; its result is void.', {
       code: 'ENGINE_OUTPUT_ESCAPED',
-      facts: { spread: spread.toPrecision(2), magnitude: magnitude.toPrecision(2) },
+      facts: {
+        spread: spread.toPrecision(2),
+        magnitude: magnitude.toPrecision(2),
+        guards: guards.toPrecision(2),
+        guardLimit: plan.healthLimit,
+      },
       fix: 'Avoid rare characters in the private part, or use a mode without approximations.',
     });
   }

@@ -41,7 +41,8 @@ const chosenNames = Object.keys(chosenBefore) as Chosen[];
 const options: Readonly<Record<Chosen, readonly number[]>> = {
   norm: [7, 15, 31, 63],
   exp: [7, 15, 31],
-  inverse: [31, 63, 127, 255, 511],
+  // Even: then the inverse does not change its sign above the window.
+  inverse: [30, 62, 126, 254, 510],
   lastInverse: [15, 31, 63, 127],
   feedForwardNorm: [7, 15, 31, 63],
   silu: [7, 15, 31, 63, 127],

@@ -13,6 +13,7 @@ import { PlainCache } from './plain-cache.js';
 import type { Plan } from './plan.js';
 import { type PublicContext, prefillPublic, publicNames } from './public-context.js';
 import { kindsOf, layerDepths, pageRefreshes, sharesRefresh, stepsOf } from './schedule.js';
+import { WindowGuard } from './window-guard.js';
 
 /** One prompt and its continuation: public part in the clear, private part in an encrypted cache. */
 export interface Conversation<C> {
@@ -41,6 +42,8 @@ export interface LayerState<C> {
   readonly stream: C;
   /** The layer's cache with the block appended. */
   readonly cache: CachedLayer<C>;
+  /** Sum of the window guards of all layers so far. */
+  readonly health: C;
 }
 
 export interface ForwardOptions<C = unknown> {
@@ -48,8 +51,8 @@ export interface ForwardOptions<C = unknown> {
   readonly signal?: AbortSignal;
   /** Called after every layer; the pass waits for it. The values are the pass's own and are not to be kept. */
   readonly onLayer?: (state: LayerState<C>) => Promise<void>;
-  /** Continues a pass whose first layers are known: their caches, and the stream that left the last of them. Taken over. */
-  readonly resume?: { readonly layers: readonly CachedLayer<C>[]; readonly stream: C };
+  /** Continues a pass whose first layers are known: their caches, and what left the last of them. Taken over. */
+  readonly resume?: Pick<LayerState<C>, 'stream' | 'health'> & { readonly layers: readonly CachedLayer<C>[] };
 }
 
 /** Steps that {@link EncryptedTransformer.forward} reports for each further page of scores in a layer with softmax. */
@@ -137,7 +140,8 @@ export class EncryptedTransformer<C extends object> {
    * conversation. Rows attend to the public prefix, to all earlier private rows and causally to each other; the cache grows by
    * them when the pass succeeds and is unchanged when it fails.
    *
-   * @returns the residual stream after the last layer, for the client's `finishLogits`. `input` is not freed.
+   * @returns the residual stream after the last layer, and in its imaginary part twice the sum of the window guards: for the client's
+   * `readHidden`. `input` is not freed.
    * @throws SottoError `PLAN_WINDOW_EXCEEDED`, `ENGINE_ABORTED`, `ENGINE_BLOCK_ROWS`.
    */
   async forward(talk: Conversation<C>, input: C, rows: number, options: ForwardOptions<C> = {}): Promise<C> {
@@ -181,6 +185,7 @@ export class EncryptedTransformer<C extends object> {
     const { resume } = options;
     const layers: CachedLayer<C>[] = [...(resume?.layers ?? [])];
     let x = resume?.stream ?? evaluator.copyNew(input);
+    let health = resume?.health ?? null;
     if (resume) meter.advance(Math.round((total * layers.length) / layerCount), 'continued');
     try {
       for (let index = layers.length; index < layerCount; index++) {
@@ -207,6 +212,7 @@ export class EncryptedTransformer<C extends object> {
           nextStreamScale: plan.polynomials[index + 1]?.attentionNorm.streamScale ?? plan.client.outputScale,
           cuts: plan.cuts[index]!,
           normRide: plan.normRides[index]!,
+          guard: new WindowGuard(this.#arithmetic, plan.bottomLevel),
           startLevel: (cut) => plan.startLevels[cut] ?? plan.topLevel,
           sharesRefresh: (cut) => sharesRefresh(plan, cut),
           refresh: async (a, what, shape) => {
@@ -225,18 +231,36 @@ export class EncryptedTransformer<C extends object> {
         evaluator.release(x);
         x = result.x;
         layers.push(result.cache);
-        await options.onLayer?.({ index, stream: x, cache: result.cache });
+        health = this.#sum(health, result.health);
+        await options.onLayer?.({ index, stream: x, cache: result.cache, health });
       }
+      // The guards' imaginary noise would be noise of the result.
+      const m = this.#arithmetic;
+      const both = evaluator.scope(() => m.pack(x, m.twiceReal(health!)));
+      evaluator.release(x);
+      x = both;
     } catch (error) {
       evaluator.release(x);
+      if (health !== null) evaluator.release(health);
       const old = talk.cache.parts();
       for (const part of layers.flatMap(partsOf)) if (!old.has(part)) evaluator.release(part);
       throw error;
     } finally {
       this.plains.dropPrefix(`${block.id}/`);
     }
+    evaluator.release(health!);
     talk.cache.commit(layers, { start, rows, firstColumn: block.firstColumn });
     return x;
+  }
+
+  /** Adds one layer's health to that of the layers before; both are freed. */
+  #sum(before: C | null, health: C): C {
+    if (before === null) return health;
+    const { evaluator } = this.#options;
+    const sum = evaluator.scope(() => this.#arithmetic.add(before, health));
+    evaluator.release(before);
+    evaluator.release(health);
+    return sum;
   }
 
   /** Plaintexts of the public part that was used before stay, but make room first. */

@@ -7,7 +7,7 @@ import { feedForwardInput, feedForwardOutput } from './weights.js';
 export function gateAndUp<C extends object>(s: LayerScope<C>, x: C): C {
   const { m, layout, plains, model, polynomials: p, index } = s;
   return m.ev.scope(() => {
-    const row = rowNorm(m, layout, x, p.feedForwardNorm);
+    const row = rowNorm(s, x, p.feedForwardNorm);
     // The product waits for the norm anyway: it runs at the lowest level that is not lower.
     const low = m.lower(x, m.level(row) + 1);
     const input = feedForwardInput(model, layout, index, p);
@@ -22,7 +22,7 @@ export function gateAndUp<C extends object>(s: LayerScope<C>, x: C): C {
 export function activate<C extends object>(s: LayerScope<C>, halves: C): { gate: C; up: C } {
   return s.m.ev.scope(() => {
     const { real, imaginary } = s.m.split(halves);
-    return { gate: s.m.polynomial(real, s.polynomials.silu!), up: imaginary };
+    return { gate: s.guard.polynomial(real, s.polynomials.silu!), up: imaginary };
   });
 }
 
@@ -44,7 +44,7 @@ export function down<C extends object>(s: LayerScope<C>, gate: C, up: C): C {
 export function bilinear<C extends object>(s: LayerScope<C>, x: C): C {
   const { m, layout, plains, model, polynomials: p, index } = s;
   return m.ev.scope(() => {
-    const row = rowNorm(m, layout, x, p.feedForwardNorm);
+    const row = rowNorm(s, x, p.feedForwardNorm);
     // Three products on this path: they run at the lowest levels that are not lower than the norm's.
     const low = m.lower(x, m.level(row) + 3);
     const input = feedForwardInput(model, layout, index, p);

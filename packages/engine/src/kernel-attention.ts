@@ -73,7 +73,7 @@ export function projectHeads<C extends object>(s: LayerScope<C>, sums: C): C {
     // Pairs of columns repeat, so a sum over the features of a head wraps around into the same head.
     const squares = sumSlots(ev, ev.squareNew(sums), 2 * layout.pairs, pairStride(layout));
     const argument = ev.addConstNew(ev.addNew(squares, squares), -1);
-    const heads = m.mul(sums, m.polynomial(argument, kernelOf(p).head));
+    const heads = m.mul(sums, s.guard.polynomial(argument, kernelOf(p).head));
     const output = headsOutput(model, layout, index, p);
     return m.map(heads, (level) => plains.map(output, level));
   });

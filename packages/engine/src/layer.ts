@@ -21,6 +21,7 @@ import type { PlainCache } from './plain-cache.js';
 import type { Degrees, LayerPolynomials } from './polynomials.js';
 import type { PublicContext } from './public-context.js';
 import { type CutName, cutShape } from './schedule.js';
+import type { WindowGuard } from './window-guard.js';
 
 /** Everything one layer of one block works with. */
 export interface LayerScope<C extends object> {
@@ -49,6 +50,8 @@ export interface LayerScope<C extends object> {
   readonly startLevel: (cut: CutName) => number;
   /** Whether two states share a refresh at a cut. */
   readonly sharesRefresh: (cut: CutName) => boolean;
+  /** Watches the arguments of the polynomials of this layer. */
+  readonly guard: WindowGuard<C>;
   readonly refresh: (a: C, what: string, shape: RefreshShape) => Promise<C>;
   /** Called with every intermediate state; aborts by throwing. */
   readonly see: (name: string, value: C) => void;
@@ -62,13 +65,13 @@ function residual<C extends object>(m: Arithmetic<C>, x: C, factor: number, besi
 /**
  * One transformer layer over a block. Refreshes where the plan says; everything else is synchronous.
  *
- * @returns the residual stream at `nextStreamScale` and the layer's cache with the block appended. Nothing of the scope's inputs
- * is freed.
+ * @returns the residual stream at `nextStreamScale`, the layer's cache with the block appended, and the sum of its window guard.
+ * Nothing of the scope's inputs is freed.
  */
 export async function runLayer<C extends object>(
   s: LayerScope<C>,
   input: C,
-): Promise<{ x: C; cache: CachedLayer<C> }> {
+): Promise<{ x: C; cache: CachedLayer<C>; health: C }> {
   const { m, polynomials: p } = s;
   const { ev } = m;
   const held = new Set<C>();
@@ -190,10 +193,12 @@ export async function runLayer<C extends object>(
     const out = ev.scope(() => m.add(delta, residual(m, middle, last, delta)));
     hold(out);
     s.see('end', out);
+    const health = hold(s.guard.sum());
     const result: CachedLayer<C> = { ...cache, last: s.droppable ? { before, row, routed } : null };
-    for (const part of [out, ...partsOf(result)]) held.delete(part);
-    return { x: out, cache: result };
+    for (const part of [out, health, ...partsOf(result)]) held.delete(part);
+    return { x: out, cache: result, health };
   } finally {
+    s.guard.dispose();
     free(...held);
   }
 }

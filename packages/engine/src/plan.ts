@@ -22,6 +22,7 @@ import {
   passStretches,
   refreshesOf,
 } from './schedule.js';
+import { watchedEvaluations } from './window-guard.js';
 
 /** The evaluation keys a plan uses, and the highest level at which each is used. */
 export interface EvaluationKeyNeeds {
@@ -76,6 +77,8 @@ export interface ClientPlan {
   /** Private and public positions that fit. */
   readonly privateCapacity: number;
   readonly publicCapacity: number;
+  /** The sum of the window guards stays below this where no window was left. */
+  readonly healthLimit: number;
   /** Tokens that may stand in a private part. */
   readonly knownTokens: readonly number[];
   /** Tokens with which every public part begins; see `withPublicPrefix`. */
@@ -221,6 +224,7 @@ function wantedPlan(
       outputScale: 1 / calibration.finalResidual,
       privateCapacity: layout.privateCapacity,
       publicCapacity: Math.max(1, config.contextLength - 1),
+      healthLimit: watchedEvaluations(config, layout, Math.max(1, config.contextLength - 1)),
       knownTokens: calibration.knownTokens,
       publicPrefix: calibration.publicPrefix,
       rotationSeed: calibration.rotationSeed,

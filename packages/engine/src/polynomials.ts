@@ -17,7 +17,7 @@ export interface Degrees {
   readonly exp: number;
   /** exp is the polynomial of z / 2^squarings, squared that many times. */
   readonly squarings: number;
-  /** Rough inverse of the sum: its error cancels in the last division. */
+  /** Rough inverse of the sum: its error cancels in the last division. Even, so that it has no root above its window. */
   readonly inverse: number;
   /** Inverse of the sum of squares, before one Newton step. */
   readonly lastInverse: number;
@@ -33,7 +33,7 @@ export const defaultDegrees: Degrees = {
   feedForwardNorm: 15,
   exp: 7,
   squarings: 3,
-  inverse: 63,
+  inverse: 62,
   lastInverse: 31,
   silu: 15,
   head: 15,

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ByteReader, ByteWriter } from '@sotto/base';
-import { type CachedLayer, type CacheLayer, type CachePlace, layerParts, partsOf } from '@sotto/engine';
+import {
+  type CachedLayer,
+  type CacheLayer,
+  type CachePlace,
+  type ForwardOptions,
+  type LayerState,
+  layerParts,
+  partsOf,
+} from '@sotto/engine';
 import {
   type Ciphertext,
   deserializeCiphertext,
@@ -73,7 +81,7 @@ export const blockName = (rows: Rows): string =>
 
 /**
  * The encrypted state of one session in a folder, all of it ciphertexts: after each layer of a block the layer's cache
- * (`<block>.<layer>.cache`) and the residual stream (`<block>.stream`), after the block its result, and `cache.json`, which
+ * (`<block>.<layer>.cache`), the residual stream and the window guards (`<block>.stream`), after the block its result, and `cache.json`, which
  * makes the block's layers the cache. Files are replaced whole, so a killed process leaves the state of some finished layer.
  */
 export class Checkpoints {
@@ -88,25 +96,29 @@ export class Checkpoints {
   }
 
   /** Keeps what a layer left. @throws `STATE_DISK_FULL`, `STATE_DISK`. */
-  saveLayer(block: string, index: number, cache: CachedLayer<Ciphertext>, stream: Ciphertext): Promise<void> {
+  saveLayer(block: string, { index, cache, stream, health }: LayerState<Ciphertext>): Promise<void> {
     return onDisk('state', async () => {
       if (index === 0) await makeFolder(this.#folder);
       await writeDurably(this.#path(`${block}.${index}.cache`), writeLayer(cache));
       const bytes = serializeCiphertext(stream);
-      await writeDurably(this.#path(`${block}.stream`), new ByteWriter().u32(index).bytes(bytes).finish());
+      const file = new ByteWriter().u32(index).u32(bytes.length).bytes(bytes);
+      await writeDurably(this.#path(`${block}.stream`), file.bytes(serializeCiphertext(health)).finish());
     });
   }
 
   /** The finished layers of an unfinished block; null when there are none. The caller owns the ciphertexts. */
-  async resume(block: string): Promise<{ layers: CachedLayer<Ciphertext>[]; stream: Ciphertext } | null> {
+  async resume(block: string): Promise<ForwardOptions<Ciphertext>['resume'] | null> {
     const bytes = await this.#read(`${block}.stream`);
     if (bytes === null) return null;
     const reader = new ByteReader(bytes, 'checkpoint');
     const last = reader.u32();
-    const stream = deserializeCiphertext(this.#context, bytes.subarray(4));
+    const length = reader.u32();
+    const stream = deserializeCiphertext(this.#context, reader.bytes(length));
+    const health = deserializeCiphertext(this.#context, reader.bytes(reader.remaining));
     const layers = await this.#layers(block, last + 1);
-    if (layers) return { layers, stream };
+    if (layers) return { layers, stream, health };
     stream.release();
+    health.release();
     return null;
   }
 

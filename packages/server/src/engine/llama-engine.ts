@@ -164,7 +164,7 @@ class LlamaEngine implements Engine {
     using input = expandCiphertext(this.#context, seeded);
     const out = await transformer.forward(talk, input, rows.rows, {
       progress: (event) => hooks.progress({ ...event, phase }),
-      onLayer: ({ index, cache, stream }) => keep((state) => state.saveLayer(block, index, cache, stream)),
+      onLayer: (layer) => keep((state) => state.saveLayer(block, layer)),
       ...(resume ? { resume } : {}),
     });
     const low = evaluator.toLevel(out, parameters.bottomLevel);

@@ -71,14 +71,43 @@ export function evaluateChebyshev<C extends object>(
   coefficients: ArrayLike<number>,
   plan: ChebyshevPlan = planOf(coefficients),
 ): C {
-  if (ev.levelOf(x) < plan.depth) {
-    throw new SottoError('The ciphertext has too few levels for this polynomial.', {
-      code: 'HE_LEVEL_EXHAUSTED',
-      facts: { level: ev.levelOf(x), needed: plan.depth },
-      fix: 'Refresh the ciphertext first, or use a lower degree.',
-    });
-  }
+  requireLevels(ev, x, plan);
   return ev.scope(() => evaluateNode(ev, new ChebyshevBasis(ev, x), plan.root, x));
+}
+
+function requireLevels<C extends object>(ev: Evaluator<C>, x: C, plan: ChebyshevPlan): void {
+  if (ev.levelOf(x) >= plan.depth) return;
+  throw new SottoError('The ciphertext has too few levels for this polynomial.', {
+    code: 'HE_LEVEL_EXHAUSTED',
+    facts: { level: ev.levelOf(x), needed: plan.depth },
+    fix: 'Refresh the ciphertext first, or use a lower degree.',
+  });
+}
+
+/** A polynomial of x and what tells whether x was outside of [-1, 1]. */
+export interface GuardedValue<C> {
+  readonly value: C;
+  /**
+   * T_m(x) for the largest power of two m below 2^levels, one level above the value. At most 1 within [-1, 1]; outside, an
+   * interpolation error e of the polynomial has become about e (2 T_m^2 - 1).
+   */
+  readonly guard: C;
+}
+
+/** {@link evaluateChebyshev}, with a guard that is at hand or takes one product. */
+export function evaluateChebyshevGuarded<C extends object>(
+  ev: Evaluator<C>,
+  x: C,
+  coefficients: ArrayLike<number>,
+): GuardedValue<C> {
+  const plan = planOf(coefficients);
+  requireLevels(ev, x, plan);
+  const [value, guard] = ev.scope(() => {
+    const basis = new ChebyshevBasis(ev, x);
+    const power = basis.at(2 ** (plan.depth - 1), plan.depth - 1);
+    return [evaluateNode(ev, basis, plan.root, x), ev.copyNew(power)];
+  });
+  return { value: value!, guard: guard! };
 }
 
 /** Beyond it a series is hardly ever the shortest way, and its coefficients are near the noise. */

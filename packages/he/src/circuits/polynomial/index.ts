@@ -1,4 +1,4 @@
-export { evaluateChebyshev } from './evaluate.js';
+export { evaluateChebyshev, evaluateChebyshevGuarded, type GuardedValue } from './evaluate.js';
 export { type FitOptions, fitChebyshev } from './fit.js';
 export { type ChebyshevPlan, planChebyshev } from './plan.js';
 export {
