@@ -49,7 +49,7 @@ test('on the secure ring: one ciphertext, 19 refreshes, at most 32 rotation keys
   for (const cuts of plan.cuts) expect(cuts).toEqual(['start', 'root', 'normalised', 'middle']);
   expect(plan.refreshes).toBe(19);
   expect(plan.keys.rotations.length).toBeLessThanOrEqual(32);
-  expect(plan.block).toMatchObject({ refreshes: 19, conjugations: 15 });
+  expect(plan.block).toMatchObject({ refreshes: 19, conjugations: 16 });
   expect(plan.block.relinearisations).toBeLessThanOrEqual(370);
   expect(plan.block.rotations + plan.block.mapRotations).toBeLessThanOrEqual(600);
   const client = await makePlan(model, calibration, { slots: 2 ** 14, topLevel: 14 });

@@ -24,7 +24,7 @@ export interface CleartextRefresherOptions {
 
 /** Parts that a shape denies may be this large, relative to the range: rounding, and the noise of earlier refreshes times this. */
 const SHAPE_TOLERANCE = 2 ** -16;
-const SHAPE_NOISE_FACTOR = 2 ** 14;
+const SHAPE_NOISE_FACTOR = 2 ** 15;
 
 /** Restores levels of simulated ciphertexts with the noise and the range trap of a real refresh. */
 export class CleartextRefresher implements Refresher<CleartextCiphertext> {
