@@ -147,6 +147,9 @@ describe('Ledger', () => {
     const second = new FileStorage(path);
     second.close();
     // A lock of a process that is gone, and of one whose number another process has by now.
+    const gone = new FileStorage(join(folder, 'gone', 'ledger'));
+    rmSync(join(folder, 'gone'), { recursive: true });
+    gone.close();
     for (const dead of ['999999999', `${process.pid} 1`]) {
       const top = Math.max(
         ...readdirSync(folder).map((name) => Number(/^locked\.lock\.(\d+)$/.exec(name)?.[1] ?? -1)),

@@ -1,5 +1,6 @@
 import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 import { SottoError } from '@sotto/base';
 
 const FREE = 'free';
@@ -24,7 +25,7 @@ export class FileLock {
 
   /** @throws `LEDGER_LOCKED` while a living process has it */
   static take(path: string): FileLock {
-    const own = `${path}.new-${process.pid}`;
+    const own = ownFile(path);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const top = generationsOf(path).at(-1) ?? -1;
       if (top >= 0) requireDead(`${path}.${top}`);
@@ -54,14 +55,22 @@ export class FileLock {
   release(): void {
     if (!this.#held) return;
     this.#held = false;
-    const own = `${this.#path}.new-${process.pid}`;
-    writeFileSync(own, FREE, { mode: 0o600 });
-    renameSync(own, `${this.#path}.${this.#generation}`);
+    const own = ownFile(this.#path);
+    try {
+      writeFileSync(own, FREE, { mode: 0o600 });
+      renameSync(own, `${this.#path}.${this.#generation}`);
+    } catch (error) {
+      // The folder is gone, and the lock with it.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
   }
 }
 
 /** Each failed attempt means that another process got further. */
 const ATTEMPTS = 100;
+
+/** Where a thread writes a file before it takes its place. */
+const ownFile = (path: string) => `${path}.new-${process.pid}-${threadId}`;
 
 function generationsOf(path: string): number[] {
   const prefix = `${basename(path)}.`;
