@@ -101,7 +101,7 @@ export function scanWindows({ model, context }, calibration, prompts) {
 }
 
 /** Calls back with values outside their windows, and how far outside in widths of the window. */
-function watchWindows(calibration, from, tell) {
+export function watchWindows(calibration, from, tell) {
   const normalised = new Map();
   const check = (layer, name, value, [low, high]) => {
     if (value < low) tell(layer, name, (low - value) / (high - low));
@@ -113,7 +113,8 @@ function watchWindows(calibration, from, tell) {
     if (name === 'normalised') normalised.set(position, Float64Array.from(values));
     else if (name === 'attentionMeanSquare' || name === 'feedForwardMeanSquare')
       check(layer, name, values[0], c[name]);
-    else if (name === 'gate') for (const value of values) check(layer, name, value, [-c.gate, c.gate]);
+    else if (name === 'gate' || name === 'up')
+      for (const value of values) check(layer, name, value, [-c[name], c[name]]);
     else if (name === 'scores') {
       const row = normalised.get(position);
       let shift = c.offset[head] + c.slope[head] * Math.log(position + 1);

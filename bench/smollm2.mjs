@@ -1,14 +1,14 @@
 // SmolLM2-135M-Instruct through the whole encrypted circuit on the cleartext scheme: prompts in its chat template, system message
 // public, the rest private. Plans, scans windows on unseen prompts, runs blocks of private rows with the noise of the secure ring and
 // of its bootstrapping, and compares every row with the clear model.
-//   node bench/smollm2.mjs [--calibration FILE | --measure TEXTS] [--prompts 63] [--first 5000] [--scan 200] [--seconds N] [--out FILE]
-// Without either it takes the calibration beside this file; --measure makes one and keeps it under build/smollm2.
+//   node bench/smollm2.mjs [--calibration FILE | --measure PROMPTS] [--prompts 70] [--first 5000] [--scan 1000] [--tokens STRIDE] [--seconds N] [--out FILE]
+// Without either it takes the calibration beside this file; --measure makes one with its row shifts and keeps it under build/smollm2;
+// --tokens tries tokens of the vocabulary, each alone in a short sentence.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import {
-  calibrateInSteps,
   EncryptedTransformer,
   layerDepths,
   makePlan,
@@ -20,15 +20,17 @@ import { CleartextRefresher, createCleartextEvaluator } from '@sotto/he/cleartex
 import { createParameters, N16_BOOT } from '@sotto/he/rlwe';
 import { accelerate, readModelFile, readTokenizerFile } from '@sotto/model';
 import { chatPrompts, dataPresent, modelPath } from './smollm2-data.mjs';
-import { compareRows, scanWindows } from './smollm2-rows.mjs';
+import { measureWindows, scanTokens, TOKEN_FRAME } from './smollm2-measure.mjs';
+import { compareRows, scanWindows, watchWindows } from './smollm2-rows.mjs';
 
 const { values } = parseArgs({
   options: {
     calibration: { type: 'string' },
     measure: { type: 'string' },
-    prompts: { type: 'string', default: '63' },
+    prompts: { type: 'string', default: '70' },
     first: { type: 'string', default: '5000' },
-    scan: { type: 'string', default: '200' },
+    scan: { type: 'string', default: '1000' },
+    tokens: { type: 'string', default: '0' },
     seconds: { type: 'string' },
     out: { type: 'string' },
   },
@@ -78,6 +80,7 @@ const summary = { ...describePlan(), planSeconds: Number(planSeconds.toFixed(1))
 console.log(JSON.stringify(summary));
 const scan = scanWindows(bench, calibration, chat.prompts(3000, Number(values.scan)));
 console.log(JSON.stringify({ scan }));
+if (values.tokens !== '0') console.log(JSON.stringify({ tokens: triedTokens(Number(values.tokens)) }));
 const made = { ...calibration.made, publicTokens: chat.prefix.length };
 const save = (rows) => {
   if (!values.out) return;
@@ -95,38 +98,33 @@ console.log(JSON.stringify({ rows }));
 
 async function theCalibration() {
   if (values.calibration) return readCalibration(readFileSync(values.calibration, 'utf8'));
-  if (!values.measure) {
-    const shipped = readFileSync(new URL('smollm2-calibration.json.gz', import.meta.url));
-    return readCalibration(gunzipSync(shipped).toString('utf8'));
-  }
+  if (!values.measure) return shippedCalibration();
   const folder = fileURLToPath(new URL('../build/smollm2', import.meta.url));
   const kept = `${folder}/calibration-${values.measure}.json`;
   if (existsSync(kept)) return readCalibration(readFileSync(kept, 'utf8'));
-  let last = '';
-  const measured = await calibrateInSteps(
-    model,
-    {
-      texts: 0,
-      tokens: chat.prefix.length + 64,
-      seed: 1,
-      corpora: [
-        { name: 'chat prompts', texts: chat.prompts(0, Number(values.measure)).map(({ tokens }) => tokens) },
-      ],
-      publicPrefixes: [chat.prefix],
-      scanTexts: Math.floor(Number(values.measure) / 4),
-      skipProbe: true,
-    },
-    {
-      onProgress: ({ phase, done, total, label }) => {
-        const line = `${phase} ${label}`;
-        if (line !== last || done % 100 === 0) console.error(`${phase} ${done}/${total} ${label}`);
-        last = line;
-      },
-    },
-  );
+  const base = shippedCalibration();
+  const prompts = chat.prompts(0, Number(values.measure));
+  const measured = measureWindows(model, prefillPublic(model, chat.prefix), base, prompts, (done) => {
+    if (done % 100 === 0) console.error(`${done}/${prompts.length} prompts measured`);
+  });
   mkdirSync(folder, { recursive: true });
   writeFileSync(kept, writeCalibration(measured));
-  return readCalibration(writeCalibration(measured));
+  return measured;
+}
+
+/** Tries every token of the vocabulary whose id is a multiple of `stride`. */
+function triedTokens(stride) {
+  const tokens = Array.from({ length: Math.ceil(model.config.vocabSize / stride) }, (_, i) => i * stride);
+  const frame = tokenizer.encode(TOKEN_FRAME, { bos: false });
+  const watch = (tell) => watchWindows(calibration, context.length, tell);
+  const left = scanTokens(model, context, frame, tokens, watch);
+  const known = new Set(calibration.knownTokens);
+  return { tried: tokens.length, left, leftAndKnown: left.filter((token) => known.has(token)) };
+}
+
+function shippedCalibration() {
+  const shipped = readFileSync(new URL('smollm2-calibration.json.gz', import.meta.url));
+  return readCalibration(gunzipSync(shipped).toString('utf8'));
 }
 
 /** What the plan says, in numbers. */
