@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import { Connection, KeySets, uploadKeySet } from '@sotto/client';
-import { encodeFrame, jobStatusSchema, sessionSchema } from '@sotto/protocol';
+import { encodeFrame, jobStatusSchema, type Route, routes, sessionSchema } from '@sotto/protocol';
 import { type RunningServer, serve } from '@sotto/server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { keyBytes, sealed, startEngine } from './fixtures/stand-in-engine.mjs';
@@ -54,6 +54,50 @@ async function user(id = randomBytes(16).toString('hex')) {
   return { token, id, session, at, jobId, request };
 }
 
+interface Attempt {
+  readonly method: string;
+  readonly path: string;
+  readonly owner: Route['token'];
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+/** What is sent to a route; a new one gets an empty object, which must not be looked at before the token is. */
+const bodies: Record<string, (ids: Record<string, string>) => unknown> = {
+  'post /v1/sessions': ({ set }) => ({
+    ...{ protocol: 1, modelDigest: model.digest, refresh: 'client', parameters: 'secure', keySet: set },
+  }),
+  'put /v1/keysets/:set/keys/:index': ({ part }) => ({ parts: [part] }),
+  'post /v1/sessions/:id/public': () => ({ tokens: [] }),
+  'post /v1/sessions/:id/blocks': () => block(5),
+};
+
+/** Requests to a route with the given identifiers in its path and body. */
+function attemptsOn({ method, path, token, request }: Route, ids: Record<string, string>): Attempt[] {
+  // Making a set of a name that somebody else has too is allowed: names are one's own.
+  if (`${method} ${path}` === 'put /v1/keysets/:set') return [];
+  const values: Record<string, string> = { ...ids, index: '0', refresh: '0' };
+  const address = path.replace(/:(\w+)/g, (_, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`what is ${name} in ${path}?`);
+    return value;
+  });
+  const frame =
+    typeof request === 'object' && 'frame' in request
+      ? encodeFrame(request.frame, 0, request.frame === 'key' ? keyBytes(0) : sealed(1))
+      : undefined;
+  const made = bodies[`${method} ${path}`]?.(ids) ?? frame;
+  const upload = { 'upload-offset': '0', 'content-type': 'application/offset+octet-stream' };
+  const attempt: Attempt = {
+    method: method.toUpperCase(),
+    path: address,
+    owner: token,
+    ...(request === 'part' ? { body: keyBytes(1), headers: upload } : {}),
+    ...(request === undefined || request === 'part' ? {} : { body: made ?? {} }),
+  };
+  return method === 'get' ? [attempt, { ...attempt, method: 'HEAD' }] : [attempt];
+}
+
 const stateOf = async ({ jobId, session }: Awaited<ReturnType<typeof user>>) =>
   jobStatusSchema.parse(await (await call('GET', `/v1/jobs/${jobId}`, session.token)).json()).state;
 
@@ -62,48 +106,48 @@ it("neither reads, uses nor deletes what is the other's", async () => {
   const alice = await user('0f'.repeat(16));
   const bob = await user('0f'.repeat(16));
   const aliceOnly = randomBytes(16).toString('hex');
-  await uploadKeySet(new Connection(server.url), alice.token, aliceOnly, keySet, { makeKey: keyBytes });
-  const digest = createHash('sha256').update(keyBytes(1)).digest('hex');
+  const makeKey = (index: number) => new Uint8Array(1000).fill(100 + index);
+  await uploadKeySet(new Connection(server.url), alice.token, aliceOnly, keySet, { makeKey });
+  const digest = createHash('sha256').update(makeKey(1)).digest('hex');
   const set = `/v1/keysets/${aliceOnly}`;
   const job = `/v1/jobs/${alice.jobId}`;
-  const tus = { 'upload-offset': '0', 'content-type': 'application/offset+octet-stream' };
-  const attempts: [string, string, unknown?, object?][] = [
-    ...['GET', 'DELETE', 'HEAD'].map((method): [string, string] => [method, set]),
-    ['PUT', `${set}/keys/0`, { parts: [digest] }],
-    ['HEAD', `${set}/parts/${digest}`],
-    ['PATCH', `${set}/parts/${digest}`, keyBytes(1), tus],
-    ...['GET', 'DELETE'].map((method): [string, string] => [method, alice.at]),
-    ['GET', `${alice.at}/keys`],
-    ['PUT', `${alice.at}/keys/0`, encodeFrame('key', 0, keyBytes(0))],
-    ['POST', `${alice.at}/public`, { tokens: [] }],
-    ['POST', `${alice.at}/blocks`, block(5)],
-    ['POST', `${alice.at}/reset`],
-    ...['GET', 'DELETE'].map((method): [string, string] => [method, job]),
-    ...['events', 'result', 'refresh/0'].map((rest): [string, string] => ['GET', `${job}/${rest}`]),
-    ['PUT', `${job}/refresh/0`, encodeFrame('refreshReply', 0, sealed(1))],
-  ];
+  const ids = { set: aliceOnly, part: digest, id: alice.session.sessionId, job: alice.jobId };
+  const hisSet = (attempt: Attempt) => ({ ...attempt, path: attempt.path.replace(aliceOnly, bob.id) });
+  const attempts = routes
+    .filter((route) => route.token !== 'none')
+    .flatMap((route) => attemptsOn(route, ids));
+  // A part of hers in a set of his.
+  attempts.push(...attempts.flatMap((attempt) => (attempt.path.includes(digest) ? [hisSet(attempt)] : [])));
   const strangers = [
     bob.token,
     bob.session.token,
     alice.token.replace(/^./, (c) => (c === '0' ? '1' : '0')),
     '',
   ];
+  const foreign = [aliceOnly, alice.session.sessionId, alice.jobId, digest];
   let refused = 0;
-  for (const [method, path, body, headers] of attempts) {
+  for (const { method, path, body, headers } of attempts) {
     for (const token of strangers) {
       const response = await call(method, path, token, body, headers);
+      const text = await response.text();
+      for (const id of foreign) expect(text, `${method} ${path}`).not.toContain(id);
+      // A list of one's own things is one's own.
+      if (!foreign.some((id) => path.includes(id) || JSON.stringify(body)?.includes(id))) continue;
       expect([401, 404], `${method} ${path}`).toContain(response.status);
-      // What exists and what does not look alike.
-      const elsewhere = path.replace(/[0-9a-f]{32}/, 'e'.repeat(32));
-      const other = await call(method, elsewhere, token, body, headers);
-      expect(await response.text()).toBe(await other.text());
       refused++;
+      // What exists and what does not look alike.
+      const elsewhere = path.replace(/(?<=\/)[0-9a-f]{32}(?=\/|$)/, 'e'.repeat(32));
+      const other = await call(method, elsewhere, token, body, headers);
+      if (!path.includes(bob.id)) expect(text).toBe(await other.text());
     }
   }
-  expect(refused).toBe(attempts.length * strangers.length);
-  for (const token of [bob.token, bob.session.token, '']) {
-    const response = await call('POST', '/v1/sessions', token, { ...alice.request, keySet: aliceOnly });
-    expect([401, 404]).toContain(response.status);
+  const addressed = routes.filter(({ path }) => path.includes(':')).length;
+  expect(refused).toBeGreaterThanOrEqual(addressed * strangers.length);
+  // The same addresses are hers: with her own tokens they exist.
+  for (const { method, path, owner } of attempts.filter((attempt) => attempt.method === 'GET')) {
+    if (path.includes(bob.id) || path.includes('/parts/')) continue;
+    const { status } = await call('HEAD', path, owner === 'client' ? alice.token : alice.session.token);
+    expect([200, 409], `${method} ${path}`).toContain(status);
   }
   // A client token opens no session, and a session token no key set.
   expect((await call('GET', alice.at, alice.token)).status).toBe(404);
