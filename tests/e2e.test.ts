@@ -3,31 +3,16 @@ import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { SottoError } from '@sotto/base';
 import { Session, type SessionOptions } from '@sotto/client';
 import { tinyTestModel } from '@sotto/engine';
 import { writeLlama2c } from '@sotto/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ServerProcess, startServerProcess } from '../packages/cli/dist/server-process.js';
-
-const main = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url));
+import { mainPath as main, processWith } from './fixtures/command-line.js';
 
 /** Runs the command line as a process of its own. */
-function sotto(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
-}
+const sotto = processWith();
 
 const fields = [
   'mode',

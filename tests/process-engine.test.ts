@@ -1,4 +1,5 @@
 // The process that a session's engine runs in, as built: its module cannot be loaded from TypeScript sources.
+import { spawn } from 'node:child_process';
 import { SottoError } from '@sotto/base';
 import type { Engine, EngineOptions } from '@sotto/server';
 import { afterEach, expect, it } from 'vitest';
@@ -149,4 +150,33 @@ it('takes bytes of every length through its standard input, in order', async () 
   const { rows: out } = await running.run({ position: 0, rows: 1, ciphertexts }, quiet);
   const expected = ciphertexts.map((c) => c.map((byte, i) => (i === 0 ? byte : byte + 1)));
   expect(out.ciphertexts.map((c, i) => Buffer.compare(c, expected[i]!))).toEqual([0, 0, 0, 0]);
+});
+
+it('ends in the middle of a block when its server is killed', async () => {
+  const server = new URL('../packages/server/dist/index.js', import.meta.url).href;
+  const script = `
+    import { startProcessEngine } from ${JSON.stringify(server)};
+    const engine = await startProcessEngine(${JSON.stringify(options)}, {
+      engineModule: ${JSON.stringify(engineModule)},
+      log: (_, fields) => console.log(fields.process),
+    });
+    await engine.run({ position: 0, rows: 1, ciphertexts: [Uint8Array.from([0x5a, 0xee])] }, { progress() {} });
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const engineProcess = Number(await new Promise((resolve) => child.stdout.once('data', resolve)));
+  process.kill(engineProcess, 0);
+  child.kill('SIGKILL');
+  const ended = async () => {
+    for (;;) {
+      try {
+        process.kill(engineProcess, 0);
+      } catch {
+        return true;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  expect(await ended()).toBe(true);
 });

@@ -1,32 +1,16 @@
 // Mode sanitized as a user runs it: server and client as two processes, a proxy between them that keeps every byte.
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { readTokenizerFile, type Tokenizer } from '@sotto/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ServerProcess, startServerProcess } from '../packages/cli/dist/server-process.js';
+import { processWith } from './fixtures/command-line.js';
 
-const main = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url));
 const state = mkdtempSync(join(tmpdir(), 'sotto-sanitized-'));
 
-function sotto(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, XDG_STATE_HOME: state };
-    const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
-}
+const sotto = processWith({ XDG_STATE_HOME: state });
 
 let server: ServerProcess;
 let proxy: Server;

@@ -3,25 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import { describe, expect, it, vi } from 'vitest';
+import { withinTest } from '../../../tests/fixtures/command-line.js';
 import { exitCodeOf } from './exit-codes.js';
 import { duration, ProgressRenderer, progressText } from './progress-renderer.js';
 import { run } from './run.js';
 
-async function sotto(...args: string[]) {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    interactive: false,
-    signal: new AbortController().signal,
-  });
-  return { code, out, err };
-}
+const sotto = withinTest(run);
 
 const names = [
   'demo',

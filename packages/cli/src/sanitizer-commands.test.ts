@@ -7,26 +7,13 @@ import { gunzipSync } from 'node:zlib';
 import { SanitizerState } from '@sotto/client';
 import { decodeTable, encodeTable } from '@sotto/privacy';
 import { afterAll, describe, expect, it } from 'vitest';
+import { withinTest } from '../../../tests/fixtures/command-line.js';
 import { run } from './run.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'sotto-sanitizer-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function sotto(...args: string[]) {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    interactive: false,
-    signal: new AbortController().signal,
-  });
-  return { code, out, err };
-}
+const sotto = withinTest(run);
 
 /** Made-up vectors in the text format of GloVe. */
 function writeVectors(path: string): void {

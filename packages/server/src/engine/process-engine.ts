@@ -58,7 +58,8 @@ class ProcessEngine implements Engine {
     this.#child = fork(fileURLToPath(new URL('./process-main.js', import.meta.url)), [], {
       serialization: 'advanced',
       stdio: ['pipe', 'ignore', 'inherit', 'ipc'],
-      execArgv: process.execArgv.filter((argument) => !argument.startsWith('--inspect')),
+      // Limits of memory hold for engines too; anything else, a script on the command line above all, is the server's own.
+      execArgv: process.execArgv.filter((argument) => argument.startsWith('--max-')),
     });
     // A process that is gone is noticed by its exit.
     this.#child.stdin!.on('error', () => {});
