@@ -43,7 +43,7 @@ const options: Readonly<Record<Chosen, readonly number[]>> = {
   exp: [7, 15, 31],
   // Even: then the inverse does not change its sign above the window.
   inverse: [30, 62, 126, 254, 510],
-  lastInverse: [15, 31, 63, 127],
+  lastInverse: [15, 31, 63, 127, 255],
   feedForwardNorm: [7, 15, 31, 63],
   silu: [7, 15, 31, 63, 127],
 };

@@ -42,3 +42,28 @@ test.skipIf(!existsSync(babyLlama))(
   },
   1_800_000,
 );
+
+/** A Llama of 231 thousand weights whose first layer has sums of exponentials over 14 nats; this test says so when it is absent. */
+const aidreams = new URL('../../../../shared/data/models/aidreams231K/aidreams260K.bin', import.meta.url);
+
+test.skipIf(!existsSync(aidreams))(
+  'aidreams231K is planned with one more refresh in its first layer, and decided positions agree',
+  async () => {
+    const model = readLlama2c(readFileSync(aidreams));
+    const measured = calibrate(model, { texts: 200, tokens: 128, seed: 1, scanTexts: 100 });
+    const calibration = readCalibration(writeCalibration(measured));
+    expect(calibration.made.scan.clean).toBe(100);
+    const plan = await makePlan(model, calibration, { slots: 2 ** 13, topLevel: 12, blockRows: 8 });
+    expect(plan.refreshes).toBe(16);
+    const description = { slots: 2 ** 13, levels: 12, logScale: 40, noise: { ringDegree: 2 ** 16 } };
+    const evaluator = createCleartextEvaluator(description, { byValue: true });
+    const refresher = new CleartextRefresher(evaluator, { bits: 20 });
+    const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator, refresher });
+    const texts = sampleTexts(model, { texts: 12, tokens: 64, seed: 2026 });
+    const result = await measureAgreement({ model, plan, evaluator, refresher, transformer }, texts);
+    expect(result.positions).toBe(192);
+    expect(result.sureAgree / result.sure).toBeGreaterThanOrEqual(0.99);
+    expect(result.rmsError).toBeLessThan(0.01);
+  },
+  1_800_000,
+);
