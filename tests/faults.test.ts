@@ -90,7 +90,9 @@ it('removes a key set under the hands of those who use it, and leaves nothing be
       send('PUT', set, standInKeySet()),
       send('PUT', `${set}/keys/1`, { parts: [part] }),
       send('PATCH', `${set}/parts/${part}`, keyBytes(1), tus),
+      send('GET', `${set}/parts/${part}`),
       send('DELETE', set),
+      send('GET', `${set}/parts/${part}`),
       send('PATCH', `${set}/parts/${part}`, keyBytes(1), tus),
       send('PUT', set, standInKeySet()),
     ]);

@@ -64,8 +64,8 @@ export function addKeyRoutes(app: Hono, keyStore: KeyStore | null): void {
   const digest = (c: Context) => pathPart(c, 'part', /^[0-9a-f]{64}$/, 'PART_UNKNOWN');
   // The framework answers HEAD with the headers of GET.
   app.get('/v1/keysets/:set/parts/:part', async (c) => {
-    const part = setOf(c).part(digest(c));
-    const headers = { 'upload-offset': String(await part.offset()), 'upload-length': String(part.sizeBytes) };
+    const { offset, sizeBytes } = await setOf(c).partState(digest(c));
+    const headers = { 'upload-offset': String(offset), 'upload-length': String(sizeBytes) };
     return new Response(null, { status: 200, headers: { ...tus, ...headers } });
   });
   app.patch('/v1/keysets/:set/parts/:part', async (c) => {

@@ -67,6 +67,8 @@ export class PartFile {
       return at;
     } catch (error) {
       if (SottoError.is(error)) return 0;
+      // Somebody else has named or removed it meanwhile.
+      if (isAbsent(error)) return await this.#offset();
       throw error;
     }
   }
@@ -157,7 +159,16 @@ export class PartFile {
     return at;
   }
 
+  /** Checks the part and gives it its name; done already is done. */
   async #finish(): Promise<void> {
+    try {
+      await this.#name();
+    } catch (error) {
+      if (!isAbsent(error) || !(await this.complete())) throw error;
+    }
+  }
+
+  async #name(): Promise<void> {
     if (sha256Hex(await readFile(this.#growing)) !== this.digest) {
       await rm(this.#growing, { force: true });
       throw new SottoError('The part was damaged on its way.', {

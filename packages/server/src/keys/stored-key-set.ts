@@ -165,6 +165,14 @@ export class StoredKeySet {
     });
   }
 
+  /** How much of a part is here. @throws `PART_UNKNOWN`. */
+  partState(digest: string): Promise<{ offset: number; sizeBytes: number }> {
+    return this.#onDisk(async () => {
+      const part = this.part(digest);
+      return { offset: await part.offset(), sizeBytes: part.sizeBytes };
+    });
+  }
+
   /** Appends to a part. @returns the new offset. @throws the errors of {@link PartFile.append}. */
   append(digest: string, offset: number, chunks: Chunks): Promise<number> {
     return this.#onDisk(async () => {
