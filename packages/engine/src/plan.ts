@@ -48,6 +48,8 @@ export interface Plan {
   /** Where each layer refreshes, and which of these refreshes carries the row norms of the keys. */
   readonly cuts: readonly (readonly CutName[])[];
   readonly normRides: readonly (CutName | null)[];
+  /** Two pages of scores share a refresh at every cut; otherwise where a level is left to take them apart. */
+  readonly sharesAll: boolean;
   /** Level at which each stretch begins. */
   readonly startLevels: Readonly<Partial<Record<CutName, number>>>;
   /** Refreshes of one block, one after the other. */
@@ -209,6 +211,7 @@ function wantedPlan(
     bottomLevel,
     cuts,
     normRides: cuts.map(() => null),
+    sharesAll: true,
     startLevels: {},
     refreshes: refreshesOf(cuts),
     refreshShapes: [],
@@ -325,13 +328,20 @@ const twoPages = ({ layout, client }: Plan): number =>
 
 async function withDryRun(model: LlamaModel, calibration: Calibration, wanted: Plan): Promise<Plan> {
   let plan = wanted;
-  // Two pages share a refresh; where a stretch has no level to take them apart, there is one.
-  try {
-    await dryBlock(model, calibration, plan, twoPages(plan));
-  } catch (error) {
-    if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
+  // Two pages share a refresh, or have one each where a stretch has no level to take them apart; where neither fits, there is one.
+  const fits = async (tried: Plan): Promise<boolean> => {
+    try {
+      await dryBlock(model, calibration, tried, twoPages(tried));
+      return true;
+    } catch (error) {
+      if (!SottoError.is(error) || error.code !== 'HE_LEVEL_EXHAUSTED') throw error;
+      return false;
+    }
+  };
+  if (!(await fits(plan))) {
+    const apart = { ...plan, sharesAll: false };
     const publicCapacity = Math.min(plan.layout.publicCapacity, plan.client.publicCapacity);
-    plan = { ...plan, client: { ...plan.client, publicCapacity } };
+    plan = (await fits(apart)) ? apart : { ...plan, client: { ...plan.client, publicCapacity } };
   }
   // A full first block uses every key; earlier private positions only add to it.
   const { ev, uses, transformer } = await dryBlock(model, calibration, plan, 1);

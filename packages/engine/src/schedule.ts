@@ -145,11 +145,13 @@ export interface SharingPlan {
   readonly normRides: readonly (CutName | null)[];
   readonly startLevels: Readonly<Partial<Record<CutName, number>>>;
   readonly topLevel: number;
+  /** At every cut two states share a refresh; otherwise where the stretch behind it begins below the top. */
+  readonly sharesAll: boolean;
 }
 
 /** Whether two states at a cut share a refresh: the stretch behind it leaves a level to take them apart. */
-export function sharesRefresh(plan: Pick<SharingPlan, 'startLevels' | 'topLevel'>, cut: CutName): boolean {
-  return (plan.startLevels[cut] ?? plan.topLevel) < plan.topLevel;
+export function sharesRefresh(plan: SharingPlan, cut: CutName): boolean {
+  return plan.sharesAll || (plan.startLevels[cut] ?? plan.topLevel) < plan.topLevel;
 }
 
 /** Refreshes of a pass with so many pages of scores, beyond those with one: two pages share a refresh where they can. */
