@@ -90,7 +90,8 @@ describe('sotto ask --mode sanitized', () => {
     const kept = readdirSync(join(state, 'sotto', 'sanitizer')).map((name) =>
       readFileSync(join(state, 'sotto', 'sanitizer', name), 'latin1'),
     );
-    expect(kept.length).toBe(2);
+    // Ledger, fixed replies, and their lock.
+    expect(kept.length).toBe(3);
     const places = { wire, prompt: report.sent, log: server.log(), metrics, kept: kept.join('\n') };
     expect(server.log()).toContain('/v1/answers');
     for (const [place, text] of Object.entries(places)) {
@@ -102,12 +103,12 @@ describe('sotto ask --mode sanitized', () => {
   });
 
   it('says the same of the same text, epoch after epoch something else, and spends a budget', async () => {
-    const ask = async (...more: string[]) => {
+    const say = async (text: string, ...more: string[]) => {
       const common = ['ask', '--mode', 'sanitized', '--server', server.url, '--tokens', '1', '--json'];
       const { out, code } = await sotto(
         ...common,
         '--private',
-        privateText,
+        text,
         '--ledger',
         join(state, 'other'),
         ...more,
@@ -115,9 +116,13 @@ describe('sotto ask --mode sanitized', () => {
       const report = JSON.parse(out);
       return code === 0 ? (report.sent as string) : `${code} ${report.error.code}`;
     };
+    const ask = (...more: string[]) => say(privateText, ...more);
     const first = await ask('--epsilon-budget', '13');
+    // A reply that was paid for is free, however often it is given.
+    for (let again = 0; again < 3; again++) expect(await ask()).toBe(first);
+    expect(await say('the green river under the old bridge was cold')).not.toMatch(/^\d BUDGET/);
+    expect(await say('a small horse ran across the wide field')).toBe('3 BUDGET_SPENT');
     expect(await ask()).toBe(first);
-    expect(await ask()).toBe('3 BUDGET_SPENT');
     const raised = await ask('--epsilon-budget', '100', '--table', 'neutral-3');
     expect(raised).not.toBe(first);
     expect(await ask('--table', 'canary')).toBe('3 TABLE_UNKNOWN');
