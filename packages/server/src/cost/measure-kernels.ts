@@ -18,12 +18,17 @@ export interface Seconds {
 
 /** Work of a call in units that grow as its time does, for scaling between shapes of one kernel. */
 export function workOf({ kernel, shape }: KernelShape): number {
-  const [a = 0, b = 0, c = 0] = shape;
+  const [a = 0, b = 0, c = 0, d = 1] = shape;
   switch (kernel) {
     case 'extend':
       return 16 * (a + c) + a * c + b;
     case 'divideRound':
-      return 16 * (a + b + c) + a * (b + c);
+    case 'divideRoundMany':
+      return (16 * (a + b + c) + a * (b + c)) * d;
+    case 'decompose':
+      return 16 * b * c + a * b;
+    case 'keySwitch':
+      return 16 * b * c + a * b + (2 * c + 2) * b;
     case 'innerProduct':
       return (2 * a + 2) * b;
     case 'mulSum':
@@ -81,14 +86,25 @@ class KernelBench {
     );
     const size = Math.min(most, ring.primes.length);
     const rowBytes = 4 * ring.n;
+    const digits = Math.max(
+      rows('keySwitch', ([, , count = 0]) => count),
+      rows('decompose', ([, , count = 0]) => count),
+    );
+    const polynomials = rows('divideRoundMany', ([, , , count = 0]) => 2 * count);
     const buffers = Math.max(
-      LEAST_BUFFERS,
+      ...[LEAST_BUFFERS, digits + 3, polynomials],
       Math.min(MOST_BUFFERS, Math.floor(POOL_BYTES / (size * rowBytes))),
     );
     this.#polynomials = Array.from({ length: buffers }, () => ring.alloc(size));
     for (const at of this.#polynomials) ring.uniform(at, new Uint8Array(32), 1, this.#basis(size));
-    const keyRows = rows('innerProduct', ([, size = 0]) => size);
-    this.#keyDigits = rows('innerProduct', ([digits = 0]) => digits);
+    const keyRows = Math.max(
+      rows('innerProduct', ([, size = 0]) => size),
+      rows('keySwitch', ([, size = 0]) => size),
+    );
+    this.#keyDigits = Math.max(
+      rows('innerProduct', ([count = 0]) => count),
+      digits,
+    );
     this.#keyBasis = this.#basis(Math.max(1, keyRows));
     this.#rowBytes = rowBytes;
     this.#coldRows = Math.max(2 * keyRows * this.#keyDigits, size, Math.ceil(COLD_BYTES / rowBytes));
@@ -131,7 +147,7 @@ class KernelBench {
   /** A call of this shape; null when it cannot be made on the primes there are. */
   prepare({ kernel, shape }: KernelShape): Bench | null {
     const ring = this.#ring;
-    const [a = 0, b = 0, c = 0] = shape;
+    const [a = 0, b = 0, c = 0, d = 0] = shape;
     const p = (call: number, which: number): Ptr =>
       this.#polynomials[(3 * call + which) % this.#polynomials.length]!;
     if (kernel === ENCODING) {
@@ -152,6 +168,31 @@ class KernelBench {
         const from = this.#basis(a + c);
         const to = this.#basis(b + c, a);
         return { run: (i) => ring.divideRound(p(i, 0), to, p(i, 1), from) };
+      }
+      case 'divideRoundMany': {
+        if (!fits(a + b + c)) return null;
+        const from = this.#basis(a + c);
+        const to = this.#basis(b + c, a);
+        const many = (i: number, at: number) => Array.from({ length: d }, (_, k) => p(i, at + k));
+        return { run: (i) => ring.divideRoundMany(many(i, 0), to, many(i, d), from) };
+      }
+      case 'decompose':
+      case 'keySwitch': {
+        if (!fits(b) || c === 0) return null;
+        const from = this.#basis(a);
+        const to = this.#basis(b);
+        const cut = (k: number) => Math.floor((k * a) / c);
+        const digits = Array.from({ length: c }, (_, k) => this.#basis(cut(k + 1) - cut(k), cut(k)));
+        const outs = (i: number) => Array.from({ length: c }, (_, k) => p(i, 3 + k));
+        if (kernel === 'decompose') return { run: (i) => ring.decompose(outs(i), to, p(i, 2), from, digits) };
+        const keyRows = this.#keyBasis.size;
+        const key = (i: number) =>
+          this.#coldAt(i, 2 * keyRows * this.#keyDigits, 2 * keyRows * this.#keyDigits);
+        const [keyBasis, keyDigits] = [this.#keyBasis, this.#keyDigits];
+        return {
+          run: (i) =>
+            ring.keySwitch(p(i, 0), p(i, 1), outs(i), to, p(i, 2), from, digits, key(i), keyBasis, keyDigits),
+        };
       }
       case 'innerProduct': {
         const basis = this.#basis(b);

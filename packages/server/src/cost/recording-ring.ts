@@ -30,7 +30,13 @@ function shared(a: Basis, b: Basis): number {
   return count;
 }
 
-type Shapes = { readonly [name in keyof Ring]?: (...args: never[]) => readonly number[] };
+/** What is no kernel. */
+type Other = Extract<
+  keyof Ring,
+  | ('backend' | 'logN' | 'n' | 'primes' | 'basis' | 'memory' | 'dispose' | 'counts' | 'resetCounts')
+  | ('alloc' | 'allocCold' | 'free' | 'read' | 'write')
+>;
+type Shapes = { readonly [name in Exclude<keyof Ring, Other>]: (...args: never[]) => readonly number[] };
 
 const oneBasis = (...args: unknown[]): readonly number[] => [(args.at(-1) as Basis).size];
 const withConstants = (_out: Ptr, _a: Ptr, _c: unknown, basis: Basis): readonly number[] => [basis.size];
@@ -63,6 +69,18 @@ const shapes: Shapes = {
     const kept = shared(to, from);
     return [from.size - kept, to.size - kept, kept];
   },
+  /** The same, and polynomials. */
+  divideRoundMany: (outs: readonly Ptr[], to: Basis, _xs: readonly Ptr[], from: Basis) => {
+    const kept = shared(to, from);
+    return [from.size - kept, to.size - kept, kept, outs.length];
+  },
+  /** Rows of the source, rows of an output, digits. */
+  decompose: (outs: readonly Ptr[], to: Basis, _x: Ptr, from: Basis) => [from.size, to.size, outs.length],
+  keySwitch: (_o0: Ptr, _o1: Ptr, outs: readonly Ptr[], to: Basis, _x: Ptr, from: Basis) => [
+    from.size,
+    to.size,
+    outs.length,
+  ],
   innerProduct: (
     _o0: Ptr,
     _o1: Ptr,
@@ -91,7 +109,9 @@ const shapes: Shapes = {
 
 /** The shape of a call, or null when the call does no work that counts. */
 export function shapeOf(kernel: string, args: readonly unknown[]): readonly number[] | null {
-  const of = shapes[kernel as keyof Ring] as ((...args: readonly unknown[]) => readonly number[]) | undefined;
+  const of = shapes[kernel as keyof Shapes] as
+    | ((...args: readonly unknown[]) => readonly number[])
+    | undefined;
   return of === undefined ? null : of(...args);
 }
 
