@@ -18,6 +18,8 @@ import { uploadKills } from './upload-kills.mjs';
 
 const results = fileURLToPath(new URL('../results/reliability.json', import.meta.url));
 
+const manyClients = { uploaders: 50, owners: 7, greedy: 3, pauseMs: 15_000, answerMs: 1_500 };
+
 /** In the order of time they take. */
 const drills = {
   fullDisk,
@@ -29,8 +31,9 @@ const drills = {
   jobs: () => jobKills({ kills: 20, refreshes: ['client', 'bootstrap'], layerCount: 2, limitMs: 600_000 }),
   decoders: ({ minutes }) => fuzzDecoders({ cases: 1_000_000, seconds: 60 * minutes }),
   requests: ({ minutes }) => fuzzHttp({ cases: 100_000, seconds: 60 * minutes }),
-  clients: ({ minutes, share }) =>
-    longRun({ minutes, share, uploaders: 50, owners: 7, greedy: 3, pauseMs: 15_000, answerMs: 1_500 }),
+  // For a machine that does nothing else: only then does the time of /health say something.
+  clientsAlone: () => longRun({ minutes: 5, ...manyClients }),
+  clients: ({ minutes, share }) => longRun({ minutes, share, ...manyClients }),
 };
 
 const { values } = parseArgs({
