@@ -70,27 +70,27 @@ export class Connection {
   }
 
   async json<T extends Schema>(schema: T, what: string, call: Call): Promise<Parsed<T>> {
-    const response = await this.#call(call);
-    const text = new TextDecoder().decode(await this.#bounded(response, LARGEST_TEXT_BYTES));
+    const bytes = await this.#call(call, (response) => bounded(response, LARGEST_TEXT_BYTES));
+    const text = new TextDecoder().decode(bytes);
     this.traffic.downBytes += text.length;
     return parseMessage(schema, parseJson(text), what);
   }
 
   async empty(call: Call): Promise<void> {
-    await (await this.#call(call)).arrayBuffer();
+    await this.#call(call, (response) => response.arrayBuffer());
   }
 
   /** Makes a call whose answer is in its headers. */
   async respond(call: Call): Promise<Response> {
-    const response = await this.#call(call);
-    await this.#read(response, () => response.arrayBuffer());
-    return response;
+    return this.#call(call, async (response) => {
+      await response.arrayBuffer();
+      return response;
+    });
   }
 
   /** Fetches one frame and gives its payload. @throws the errors of {@link decodeFrame}; `FRAME_INDEX`. */
   async frame(kind: FrameKind, index: number, call: Call): Promise<Uint8Array> {
-    const response = await this.#call(call);
-    const bytes = await this.#bounded(response, LARGEST_FRAME_BYTES);
+    const bytes = await this.#call(call, (response) => bounded(response, LARGEST_FRAME_BYTES));
     this.traffic.downBytes += bytes.length;
     const frame = decodeFrame(bytes, kind);
     if (frame.index !== index) {
@@ -106,15 +106,17 @@ export class Connection {
   /** Follows a job to its `done` or `failed` event, across lost connections. */
   async *events(jobId: string, signal?: AbortSignal): AsyncGenerator<JobEvent, void, undefined> {
     let lastId = '0';
+    let seenMs = performance.now();
     for (let attempt = 0; ; attempt++) {
-      const response = await this.#call({
+      const call: Call = {
         method: 'GET',
         path: `/v1/jobs/${jobId}/events`,
         headers: { 'last-event-id': lastId },
         signal,
         repeatable: true,
         patient: true,
-      });
+      };
+      const response = await this.#call(call, unread);
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new StreamEventParser();
       try {
@@ -123,6 +125,7 @@ export class Connection {
           for (const { id, data } of parser.push(next.value)) {
             lastId = id;
             attempt = 0;
+            seenMs = performance.now();
             const event = parseMessage(jobEventSchema, parseJson(data), 'job event');
             yield event;
             if (event.type === 'done' || event.type === 'failed') return;
@@ -133,8 +136,10 @@ export class Connection {
       } finally {
         await reader.cancel().catch(() => {});
       }
-      if (attempt >= RETRY_DELAYS_MS.length) throw unreachable(this.#base, undefined);
-      await pause(RETRY_DELAYS_MS[attempt]!);
+      const silentMs = performance.now() - seenMs;
+      if (attempt >= RETRY_DELAYS_MS.length && silentMs > this.#reconnectMs)
+        throw unreachable(this.#base, undefined);
+      await pause(RETRY_DELAYS_MS[Math.min(attempt, RETRY_DELAYS_MS.length - 1)]!);
     }
   }
 
@@ -144,7 +149,7 @@ export class Connection {
     what: string,
     call: Call,
   ): AsyncGenerator<Parsed<T>, void, undefined> {
-    const response = await this.#call(call);
+    const response = await this.#call(call, unread);
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     const parser = new StreamEventParser();
     try {
@@ -159,13 +164,14 @@ export class Connection {
     }
   }
 
-  async #call(call: Call): Promise<Response> {
+  /** @param take reads what is wanted of the answer; a connection that is lost meanwhile counts as one without an answer. */
+  async #call<T>(call: Call, take: (response: Response) => Promise<T>): Promise<T> {
     let limited = 0;
     let lostMs: number | undefined;
     for (let attempt = 0; ; attempt++) {
       call.signal?.throwIfAborted();
       try {
-        return await this.#once(call);
+        return await take(await this.#once(call));
       } catch (error) {
         if (SottoError.is(error) && error.code === 'RATE_LIMITED' && limited++ < RATE_RETRIES) {
           await pause(RATE_PAUSE_MS);
@@ -206,28 +212,6 @@ export class Connection {
     throw await refusal(response);
   }
 
-  /** A body of at most `largestBytes`; what is longer is left. @throws `SERVER_ANSWER_TOO_LARGE`, `SERVER_UNREACHABLE`. */
-  async #bounded(response: Response, largestBytes: number): Promise<Uint8Array> {
-    const writer = new ByteWriter();
-    const reader = response.body?.getReader();
-    if (!reader) return writer.finish();
-    let sizeBytes = 0;
-    for (;;) {
-      const next = await this.#read(response, () => reader.read());
-      if (next.done) return writer.finish();
-      sizeBytes += next.value.length;
-      if (sizeBytes > largestBytes) {
-        await reader.cancel().catch(() => {});
-        throw new SottoError('The answer of the server is larger than any honest one.', {
-          code: 'SERVER_ANSWER_TOO_LARGE',
-          facts: { largestBytes },
-          fix: 'Do not trust this server; use another one.',
-        });
-      }
-      writer.bytes(next.value);
-    }
-  }
-
   async #read<T>(response: Response, body: () => Promise<T>): Promise<T> {
     try {
       return await body();
@@ -235,6 +219,31 @@ export class Connection {
       if (error instanceof DOMException && error.name === 'AbortError') throw error;
       throw unreachable(response.url || this.#base, error);
     }
+  }
+}
+
+/** For answers that are read as they come. */
+const unread = async (response: Response): Promise<Response> => response;
+
+/** A body of at most `largestBytes`; what is longer is left. @throws `SERVER_ANSWER_TOO_LARGE`. */
+async function bounded(response: Response, largestBytes: number): Promise<Uint8Array> {
+  const writer = new ByteWriter();
+  const reader = response.body?.getReader();
+  if (!reader) return writer.finish();
+  let sizeBytes = 0;
+  for (;;) {
+    const next = await reader.read();
+    if (next.done) return writer.finish();
+    sizeBytes += next.value.length;
+    if (sizeBytes > largestBytes) {
+      await reader.cancel().catch(() => {});
+      throw new SottoError('The answer of the server is larger than any honest one.', {
+        code: 'SERVER_ANSWER_TOO_LARGE',
+        facts: { largestBytes },
+        fix: 'Do not trust this server; use another one.',
+      });
+    }
+    writer.bytes(next.value);
   }
 }
 

@@ -248,6 +248,31 @@ describe('a session', () => {
     await session.close();
   });
 
+  it('survives connections that are lost within an answer', async () => {
+    const cut = new Set<string>();
+    const unreliable: typeof fetch = async (input, init) => {
+      const response = await fetch(input, init);
+      const path = /keys\/2|\/result|\/blocks|\/public/.exec(String(input))?.[0];
+      if (path === undefined || cut.has(path)) return response;
+      cut.add(path);
+      const [first = 0] = new Uint8Array(await response.arrayBuffer());
+      let sent = false;
+      const body = new ReadableStream({
+        pull: (to) => {
+          if (sent) to.error(new TypeError('terminated'));
+          else to.enqueue(Uint8Array.of(first));
+          sent = true;
+        },
+      });
+      return new Response(body, response);
+    };
+    const session = await connect({ fetch: unreliable });
+    const tokens = await answer(session, { ...question, maxTokens: 2, compare: true });
+    expect(tokens.map(({ clear }) => clear?.error.maxAbs)).toEqual([0, 0]);
+    expect(cut.size).toBe(4);
+    await session.close();
+  });
+
   it('stops when it is told to', async () => {
     const controller = new AbortController();
     const session = await connect({ refresh: 'client' });
