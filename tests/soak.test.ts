@@ -1,6 +1,7 @@
 // Short forms of the drills of `npm run soak`, and the arithmetic that judges the long ones.
 import { expect, it } from 'vitest';
 import { overtakings } from '../bench/soak/fairness.mjs';
+import { longRun } from '../bench/soak/long-run.mjs';
 import { growth, quantile } from '../bench/soak/statistics.mjs';
 import { uploadKills } from '../bench/soak/upload-kills.mjs';
 
@@ -25,3 +26,17 @@ it('brings a set whole over an upload that was cut and one whose server was kill
   expect(seen).toMatchObject({ kills: 2, serverKills: 1, wrongDigests: 0 });
   expect(seen.sentRatio.worst).toBeLessThan(1.2);
 }, 60_000);
+
+it('serves many uploads beside a queue of jobs, in turns and without a mistake', async () => {
+  const load = { uploaders: 8, owners: 3, greedy: 2, pauseMs: 500, answerMs: 50 };
+  const seen = await longRun({ minutes: 0.25, ...load });
+  expect(seen).toMatchObject({
+    serverAlive: true,
+    wrongKeys: 0,
+    wrongResults: 0,
+    overtakings: 0,
+    errors: [],
+  });
+  expect(seen.health.unanswered).toBe(0);
+  expect(seen.uploads).toBeGreaterThan(0);
+}, 120_000);
