@@ -85,6 +85,11 @@ export class SessionRecords {
     await this.#journal.save({ version: 1, ...this.#snapshot(), jobs: [...this.#jobs.values()] });
   }
 
+  /** Saves what {@link adopt} took over: in how many runs of the server a job was, before anything of this run is numbered. */
+  async saveAdopted(): Promise<void> {
+    await this.#survive(() => this.save());
+  }
+
   /** From now on nothing is written: the session goes on in another run of the server, or not at all. */
   close(): void {
     this.#closed = true;

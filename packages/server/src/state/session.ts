@@ -291,6 +291,7 @@ export class Session {
   async #continue(job: Job, place: Rows): Promise<void> {
     try {
       const rows = await this.#records.file(job.id, 'block');
+      await this.#records.saveAdopted();
       this.#log('job continues', { job: job.id.slice(0, 8), run: job.resumed + 1 });
       await this.#follow(job, rows);
     } catch (error) {
