@@ -1,13 +1,6 @@
-import { type ProgressListener, ProgressMeter, SottoError } from '@sotto/base';
+import { type ProgressListener, SottoError } from '@sotto/base';
 import { withPublicPrefix } from '@sotto/engine';
 import {
-  decodeRows,
-  encodeRows,
-  errorFromBody,
-  jobCreatedSchema,
-  type KeySetRequest,
-  keyStoredSchema,
-  keysLoadedSchema,
   type ModelInfo,
   modelInfoSchema,
   type ParameterChoice,
@@ -19,15 +12,17 @@ import {
   sessionSchema,
   sessionStatusSchema,
 } from '@sotto/protocol';
+import { requireSameModel, requireSamePlan } from './agreement.js';
 import { Answering, type AnswerToken, type DraftCounts } from './answering.js';
-import { type Call, Connection, type ConnectionOptions, frameBody } from './connection.js';
+import { runBlock } from './block-job.js';
+import { type Call, Connection, type ConnectionOptions } from './connection.js';
 import type { Drafting } from './draft/block-plan.js';
 import type { ClientKey } from './key-file.js';
-import { keySetIdOf, uploadKeySet } from './key-upload.js';
 import { createPrivateSide } from './llama-private-side.js';
 import { type LocalModel, loadLocalModel } from './local-model.js';
 import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
 import { type PromptTexts, tokenizePrompt } from './prompt.js';
+import { awaitSessionKeys, type KeyCosts, sendSessionKeys, withStoredKeys } from './session-keys.js';
 
 export interface SessionOptions extends ConnectionOptions {
   /** The client's copy of the model; the embedded one when absent. */
@@ -68,12 +63,6 @@ export interface SessionCosts {
   readonly bytes: { readonly keysUp: number; readonly up: number; readonly down: number };
 }
 
-const KEYS_POLL_MS = 100;
-/** Stored keys that turn out damaged are replaced this often. */
-const KEY_REPAIRS = 2;
-const LOOPBACK_BYTES_PER_MS = 200_000;
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-
 /**
  * A private conversation with one server. The secret key lives in this object alone.
  *
@@ -91,9 +80,7 @@ export class Session {
   readonly info: SessionInfo;
   readonly #connection: Connection;
   readonly #private: PrivateSide;
-  #keygenMs = 0;
-  #uploadMs = 0;
-  #keyBytesUp = 0;
+  readonly #keyCosts: KeyCosts;
   #answering: Answering | undefined;
   #asked = false;
   #busy = false;
@@ -104,12 +91,14 @@ export class Session {
     server: ModelInfo,
     info: SessionInfo,
     privateSide: PrivateSide,
+    keyCosts: KeyCosts,
   ) {
     this.#connection = connection;
     this.model = model;
     this.server = server;
     this.info = info;
     this.#private = privateSide;
+    this.#keyCosts = keyCosts;
   }
 
   /**
@@ -127,20 +116,7 @@ export class Session {
       signal,
       repeatable: true,
     });
-    if (server.modes && !server.modes.includes('fhe')) {
-      throw new SottoError('The server does not compute on ciphertexts.', {
-        code: 'MODE_UNSUPPORTED',
-        facts: { modes: server.modes.join(', ') },
-        fix: 'Ask another server, or start this one with --mode fhe.',
-      });
-    }
-    if (server.digest !== model.weights.digest) {
-      throw new SottoError('The server has another model than the client.', {
-        code: 'MODEL_MISMATCH',
-        facts: { client: model.weights.digest, server: server.digest },
-        fix: 'Give both sides the same model file.',
-      });
-    }
+    requireSameModel(server, model.weights.digest);
     const create = options.createPrivateSide ?? createPrivateSide;
     const { backend = 'auto', threads = 1 } = options;
     const { key } = options;
@@ -157,7 +133,7 @@ export class Session {
     try {
       if (key && secret === undefined) await key.keep?.(privateSide.exportSecret());
       const request = { protocol: PROTOCOL_VERSION, modelDigest: model.weights.digest, refresh, parameters };
-      const open = async (call: Pick<Call, 'body' | 'headers'>) => {
+      const open = async (call: Pick<Call, 'body' | 'headers'>, stored?: KeyCosts) => {
         const info = await connection.json(sessionSchema, 'session', {
           method: 'POST',
           path: '/v1/sessions',
@@ -165,26 +141,23 @@ export class Session {
           ...call,
         });
         connection.authorise(info.token);
-        const session = new Session(connection, model, server, info, privateSide);
-        return session.#prepared(async () => {
-          requireSame(
-            'PARAMETERS_MISMATCH',
-            'parameters',
-            privateSide.parametersDigest,
-            info.parametersDigest,
-          );
-          requireSame('PLAN_MISMATCH', 'plan', privateSide.planDigest, info.planDigest);
-          requireSame('PLAN_MISMATCH', 'key list', keyListOf(privateSide), keyListOf(info));
-          if (call.headers) await session.#awaitKeys(options.onProgress, signal);
-          else await session.#sendKeys(options.onProgress, signal);
-        });
+        try {
+          requireSamePlan(privateSide, info);
+          if (stored) await awaitSessionKeys(connection, info, options);
+          const costs = stored ?? (await sendSessionKeys(connection, info, privateSide, options));
+          return new Session(connection, model, server, info, privateSide, costs);
+        } catch (error) {
+          // The secret stays for another try; the session at the server does not.
+          await connection
+            .empty({ method: 'DELETE', path: `/v1/sessions/${info.sessionId}` })
+            .catch(() => {});
+          throw error;
+        }
       };
       if (!key || !server.keyStore) return await open({ body: { json: request } });
-      return await withStoredKeys(connection, key.token, privateSide, { ...options, ...request }, (keySet) =>
-        open({
-          body: { json: { ...request, keySet } },
-          headers: { authorization: `Bearer ${key.token}` },
-        }),
+      const headers = { authorization: `Bearer ${key.token}` };
+      return await withStoredKeys(connection, key.token, privateSide, request, options, (keySet, costs) =>
+        open({ body: { json: { ...request, keySet } }, headers }, costs),
       );
     } catch (error) {
       privateSide.dispose();
@@ -198,17 +171,11 @@ export class Session {
 
   get costs(): SessionCosts {
     const { upBytes, downBytes } = this.#connection.traffic;
+    const { keygenMs, uploadMs, bytesUp } = this.#keyCosts;
     return {
-      seconds: { keygen: this.#keygenMs / 1000, upload: this.#uploadMs / 1000 },
-      bytes: { keysUp: this.#keyBytesUp, up: upBytes - this.#keyBytesUp, down: downBytes },
+      seconds: { keygen: keygenMs / 1000, upload: uploadMs / 1000 },
+      bytes: { keysUp: bytesUp, up: upBytes - bytesUp, down: downBytes },
     };
-  }
-
-  /** @internal Adds what keys cost before the session was opened. */
-  countKeys(costs: { readonly keygenMs: number; readonly uploadMs: number; readonly bytesUp: number }): void {
-    this.#keygenMs += costs.keygenMs;
-    this.#uploadMs += costs.uploadMs;
-    this.#keyBytesUp += costs.bytesUp;
   }
 
   /** What drafting gave in the latest answer. */
@@ -257,7 +224,18 @@ export class Session {
         startMs,
         window: this.info.window,
         knows: (token) => this.#private.knows(token),
-        run: (tokens, position) => this.#runBlock(tokens, position, question),
+        run: (tokens, position) =>
+          runBlock(
+            {
+              connection: this.#connection,
+              privateSide: this.#private,
+              session: this.info,
+              onProgress: question.onProgress,
+              signal,
+            },
+            tokens,
+            position,
+          ),
       });
       yield* this.#answering.tokens();
     } finally {
@@ -304,69 +282,6 @@ export class Session {
     });
   }
 
-  /** Closes the session at the server again when its preparation fails; the secret stays for another try. */
-  async #prepared(prepare: () => Promise<void>): Promise<Session> {
-    try {
-      await prepare();
-      return this;
-    } catch (error) {
-      await this.#connection.empty({ method: 'DELETE', path: this.#path() }).catch(() => {});
-      throw error;
-    }
-  }
-
-  /** Waits until the server has the keys of a stored set in memory. @throws `KEYS_DAMAGED`. */
-  async #awaitKeys(onProgress: ProgressListener | undefined, signal: AbortSignal | undefined): Promise<void> {
-    const meter = new ProgressMeter('keys at the server', this.info.keys.length, 'keys', onProgress);
-    let seen = 0;
-    for (;;) {
-      const { loaded, total } = await this.#connection.json(keysLoadedSchema, 'state of the keys', {
-        method: 'GET',
-        path: this.#path('/keys'),
-        signal,
-        repeatable: true,
-      });
-      if (loaded > seen) meter.advance(loaded - seen, 'read from disk');
-      seen = loaded;
-      if (loaded >= total) return;
-      await pause(KEYS_POLL_MS);
-    }
-  }
-
-  /** One key is in memory at a time while the one before it is on its way. */
-  async #sendKeys(onProgress: ProgressListener | undefined, signal: AbortSignal | undefined): Promise<void> {
-    const total = this.info.keys.reduce((sum, key) => sum + key.sizeBytes, 0);
-    const meter = new ProgressMeter('keys', total, 'bytes', onProgress);
-    const startMs = performance.now();
-    let sending: Promise<void> = Promise.resolve();
-    for (const { index, id, sizeBytes } of this.info.keys) {
-      signal?.throwIfAborted();
-      const keyStartMs = performance.now();
-      const key = this.#private.makeKey(index);
-      this.#keygenMs += performance.now() - keyStartMs;
-      await sending;
-      const before = this.#connection.traffic.upBytes;
-      sending = this.#connection
-        .json(keyStoredSchema, 'key receipt', {
-          method: 'PUT',
-          path: this.#path(`/keys/${index}`),
-          body: frameBody('key', index, key),
-          signal,
-          repeatable: true,
-        })
-        .then(() => {
-          this.#keyBytesUp += this.#connection.traffic.upBytes - before;
-          meter.advance(sizeBytes, id);
-        });
-      // A failure surfaces at the next await; until then it is not unhandled.
-      sending.catch(() => {});
-      // Making a key keeps this thread busy: let the one before it leave first, so that the server works meanwhile.
-      await Promise.race([sending.catch(() => {}), pause(10 + key.length / LOOPBACK_BYTES_PER_MS)]);
-    }
-    await sending;
-    this.#uploadMs = performance.now() - startMs - this.#keygenMs;
-  }
-
   async #sendPublic(tokens: readonly number[], signal: AbortSignal | undefined): Promise<void> {
     await this.#connection.json(publicStoredSchema, 'public receipt', {
       method: 'POST',
@@ -376,150 +291,4 @@ export class Session {
       repeatable: true,
     });
   }
-
-  /** Sends tokens as encrypted rows of one block and gives their hidden rows. */
-  async #runBlock(
-    tokens: readonly number[],
-    position: number,
-    question: Question,
-  ): Promise<readonly Float64Array[]> {
-    const { signal } = question;
-    const ciphertexts = this.#private.encryptRows(tokens, position);
-    const payload = encodeRows({ position, rows: tokens.length, ciphertexts });
-    const { jobId } = await this.#connection.json(jobCreatedSchema, 'job', {
-      method: 'POST',
-      path: this.#path('/blocks'),
-      body: frameBody('block', position, payload),
-      signal,
-      repeatable: true,
-      patient: true,
-    });
-    const stop = () => {
-      // The question is given up: so that the server does not compute on for nobody.
-      this.#connection.empty({ method: 'DELETE', path: `/v1/jobs/${jobId}` }).catch(() => {});
-    };
-    signal?.addEventListener('abort', stop, { once: true });
-    try {
-      await this.#follow(jobId, question);
-    } finally {
-      signal?.removeEventListener('abort', stop);
-    }
-    const result = await this.#connection.frame('result', position, {
-      method: 'GET',
-      path: `/v1/jobs/${jobId}/result`,
-      signal,
-      repeatable: true,
-      patient: true,
-    });
-    const rows = decodeRows(result);
-    if (rows.position !== position || rows.rows !== tokens.length) {
-      throw new SottoError('The result is for other rows than were sent.', {
-        code: 'RESULT_MISMATCH',
-        facts: { position: rows.position, rows: rows.rows, expected: tokens.length },
-        fix: 'Open a new session.',
-      });
-    }
-    return this.#private.decryptRows(rows.ciphertexts, rows.rows);
-  }
-
-  /** Passes on progress and answers refreshes until the job is done. */
-  async #follow(jobId: string, { signal, onProgress }: Question): Promise<void> {
-    let refreshes = 0;
-    for await (const event of this.#connection.events(jobId, signal)) {
-      if (event.type === 'progress') {
-        const { remainingMs, ...rest } = event.progress;
-        onProgress?.(remainingMs === undefined ? rest : { ...rest, remainingMs });
-      } else if (event.type === 'refresh') {
-        if (++refreshes > this.#private.largestRefreshes) {
-          throw new SottoError('The server asked for more refreshes than the plan of the block has.', {
-            code: 'REFRESH_LIMIT',
-            facts: { limit: this.#private.largestRefreshes },
-            fix: 'Do not trust this server; open a session with another one.',
-          });
-        }
-        await this.#answerRefresh(jobId, event.refreshId, signal).catch((error) => {
-          // A server that was restarted meanwhile asks again, under another number.
-          if (!SottoError.is(error) || error.code !== 'REFRESH_UNKNOWN') throw error;
-        });
-      } else if (event.type === 'failed') {
-        throw errorFromBody({ error: event.error });
-      }
-    }
-  }
-
-  async #answerRefresh(jobId: string, refreshId: number, signal: AbortSignal | undefined): Promise<void> {
-    if (this.info.refresh !== 'client') {
-      throw new SottoError('The server asked for a refresh that this session does not give.', {
-        code: 'REFRESH_REFUSED',
-        fix: 'Open the session with client refresh, or use another server.',
-      });
-    }
-    const path = `/v1/jobs/${jobId}/refresh/${refreshId}`;
-    const asked = await this.#connection.frame('refreshRequest', refreshId, {
-      method: 'GET',
-      path,
-      signal,
-      repeatable: true,
-      patient: true,
-    });
-    await this.#connection.empty({
-      method: 'PUT',
-      path,
-      body: frameBody('refreshReply', refreshId, this.#private.refresh(asked)),
-      signal,
-      repeatable: true,
-      patient: true,
-    });
-  }
-}
-
-/** Brings the keys that the server lacks to it, then opens a session with them; damaged ones are made and sent again. */
-async function withStoredKeys(
-  connection: Connection,
-  clientToken: string,
-  privateSide: PrivateSide,
-  options: SessionOptions & Pick<KeySetRequest, 'refresh' | 'modelDigest'>,
-  open: (keySet: string) => Promise<Session>,
-): Promise<Session> {
-  const { modelDigest, refresh, onProgress, signal } = options;
-  const { parametersDigest, planDigest, keys, ring } = privateSide;
-  const { parametersName } = ring;
-  const request = { modelDigest, refresh, parametersName, parametersDigest, planDigest, keys: [...keys] };
-  const id = keySetIdOf(privateSide.secretId, request);
-  const costs = { keygenMs: 0, uploadMs: 0, bytesUp: 0 };
-  for (let repairs = 0; ; repairs++) {
-    const startMs = performance.now();
-    const upload = { onProgress, signal };
-    const { keygenMs, bytesUp } = await uploadKeySet(
-      connection,
-      clientToken,
-      id,
-      request,
-      privateSide,
-      upload,
-    );
-    costs.keygenMs += keygenMs;
-    costs.bytesUp += bytesUp;
-    costs.uploadMs += performance.now() - startMs - keygenMs;
-    try {
-      const session = await open(id);
-      session.countKeys(costs);
-      return session;
-    } catch (error) {
-      const damaged = SottoError.is(error) && ['KEYS_DAMAGED', 'KEYSET_INCOMPLETE'].includes(error.code);
-      if (!damaged || repairs >= KEY_REPAIRS) throw error;
-    }
-  }
-}
-
-const keyListOf = ({ keys }: Pick<SessionInfo, 'keys'> | PrivateSide) =>
-  keys.map((key) => `${key.index}=${key.id}:${key.sizeBytes}`).join(',');
-
-function requireSame(code: string, what: string, own: string, theirs: string): void {
-  if (own === theirs) return;
-  throw new SottoError(`The server has another ${what} than the client made from the same model.`, {
-    code,
-    facts: { client: own.slice(0, 200), server: theirs.slice(0, 200) },
-    fix: 'Use the same Sotto version and the same model at both sides.',
-  });
 }
