@@ -114,9 +114,11 @@ async function nextBlock(url, { at, session, jobId }) {
 
 const healthy = async (url) => (await fetch(`${url}/health`)).ok;
 
-/** The disk fills up while one job waits and one set is on its way; then it gets room. */
-export async function fullDisk() {
-  const disk = mountDisk(12);
+/**
+ * A server on a small file system with stored keys, one unfinished job and one idle session; `drill` breaks the disk under it.
+ */
+async function onSmallDisk(sizeMB, drill) {
+  const disk = mountDisk(sizeMB);
   if (!disk) return { skipped: 'no right to mount a file system here' };
   const server = await startStandIn({ folder: disk.folder, maxSessions: 3, maxJobs: 3 });
   const { url } = server;
@@ -125,6 +127,17 @@ export async function fullDisk() {
     await before.upload();
     const waiting = await openUser(url, DATA);
     const idle = await openUser(url, DATA, 'bootstrap');
+    const seen = await drill({ url, disk, before, waiting, idle });
+    return { ...seen, serverAlive: server.alive };
+  } finally {
+    await server.stop();
+    disk.unmount();
+  }
+}
+
+/** The disk fills up while one job waits and one set is on its way; then it gets room. */
+export function fullDisk() {
+  return onSmallDisk(12, async ({ url, disk, before, waiting, idle }) => {
     const large = owner(url, 16_000_000);
     const uploadCode = await codeOf(large.upload());
     disk.fill();
@@ -142,25 +155,13 @@ export async function fullDisk() {
       ...seen,
       uploadFinishedWithRoom: await large.intact(),
       sentAfterShare: round(sentAfter / large.sizeBytes, 3),
-      serverAlive: server.alive,
     };
-  } finally {
-    await server.stop();
-    disk.unmount();
-  }
+  });
 }
 
 /** The disk becomes read-only while a job waits; then it is writable again. */
-export async function readOnlyDisk() {
-  const disk = mountDisk(32);
-  if (!disk) return { skipped: 'no right to mount a file system here' };
-  const server = await startStandIn({ folder: disk.folder, maxSessions: 3, maxJobs: 3 });
-  const { url } = server;
-  try {
-    const before = owner(url, 2_000_000);
-    await before.upload();
-    const waiting = await openUser(url, DATA);
-    const idle = await openUser(url, DATA, 'bootstrap');
+export function readOnlyDisk() {
+  return onSmallDisk(32, async ({ url, disk, before, waiting, idle }) => {
     disk.remount('ro');
     const later = owner(url, 3_000_000);
     const seen = {
@@ -172,9 +173,6 @@ export async function readOnlyDisk() {
     };
     disk.remount('rw');
     await later.upload();
-    return { ...seen, uploadFinishedAfterwards: await later.intact(), serverAlive: server.alive };
-  } finally {
-    await server.stop();
-    disk.unmount();
-  }
+    return { ...seen, uploadFinishedAfterwards: await later.intact() };
+  });
 }
