@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { readModelFile } from '@sotto/model';
 import { describe, expect, it, vi } from 'vitest';
-import { calibrationOf, makeSetup, tinyTestModel, writeCalibration } from './index.js';
+import { calibrationOf, makeSetup, readCalibration, tinyTestModel, writeCalibration } from './index.js';
 
 const { weights } = await readModelFile();
 
@@ -71,6 +72,18 @@ describe('a session setup', () => {
     writeFileSync(calibrationPath, writeCalibration({ ...strange, modelDigest: model.digest }));
     expect((await makeSetup(model, request)).planDigest).not.toBe(own);
     expect(stranger.digest).not.toBe(model.digest);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('reads a calibration that is compressed, and refuses one that is cut off', async () => {
+    const { model, calibration } = tinyTestModel(4, { contextLength: 24, layerCount: 1 });
+    const folder = mkdtempSync(join(tmpdir(), 'sotto-setup-'));
+    const path = join(folder, 'one.json.gz');
+    const packed = gzipSync(writeCalibration(calibration));
+    writeFileSync(path, packed);
+    expect(await calibrationOf(model, { path })).toEqual(readCalibration(writeCalibration(calibration)));
+    writeFileSync(path, packed.subarray(0, packed.length >> 1));
+    await expect(calibrationOf(model, { path })).rejects.toThrow('CALIBRATION_INVALID');
     rmSync(folder, { recursive: true });
   });
 
