@@ -78,7 +78,7 @@ function warmMs(tableBytes, privateText) {
   for (let i = 0; i < WARM_UP + WARM; i++) {
     const { text, substitutions, times } = sanitizer.sanitize(privateText, String(i));
     const startMs = ms();
-    const restored = new Desanitizer(substitutions);
+    const restored = new Desanitizer(substitutions, text);
     for (const part of text.split(/(?= )/)) restored.push(part);
     restored.finish();
     restoreMs.push(ms() - startMs);

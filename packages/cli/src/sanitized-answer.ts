@@ -130,6 +130,7 @@ export function sanitizedReport({ session, prepared, statement, summary, answer,
     sanitizerShare: round((seconds.sanitize + seconds.restore) / whole, 6),
     ledgerShare: round(seconds.ledger / whole, 6),
     bytes: summary.bytes,
+    restored: summary.restored,
     serverSaw: { promptTokensInClear: summary.promptTokens, answerTokensInClear: summary.answerTokens },
   };
 }
@@ -171,6 +172,15 @@ export function protectionRows(report: ReturnType<typeof protectionReport>): Row
   ];
 }
 
+/** How much of an answer was put back, for people. */
+export function restoredText({ words, chosenByPlace }: SanitizedSummary['restored']): string {
+  const several =
+    chosenByPlace === 0
+      ? ''
+      : `; ${chosenByPlace} times a substitute stood for several words, and the words in front of it decided: read those twice`;
+  return `${words} words of yours${several}`;
+}
+
 /** The same for people, as a receipt. */
 export function sanitizedSummary(report: SanitizedReport): string {
   const { seconds } = report;
@@ -178,6 +188,7 @@ export function sanitizedSummary(report: SanitizedReport): string {
     ['mode', 'sanitized: the server read all that left, and its answer; this is not encryption'],
     ['model', `${report.model} (${report.modelDigest.slice(0, 16)}...)`],
     ...protectionRows(report),
+    ['put back', restoredText(report.restored)],
     [
       'time',
       `first token ${seconds.firstToken.toFixed(2)} s, all ${seconds.total.toFixed(2)} s; sanitizer ${percent(report.sanitizerShare)}, ledger ${percent(report.ledgerShare)}`,

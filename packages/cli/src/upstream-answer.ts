@@ -3,7 +3,14 @@ import { UpstreamSession } from '@sotto/client';
 import type { OptionSpecs, Options, Output } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { promptTextsOf } from './prompt-options.js';
-import { percent, protectionReport, protectionRows, round, rowsText } from './sanitized-answer.js';
+import {
+  percent,
+  protectionReport,
+  protectionRows,
+  restoredText,
+  round,
+  rowsText,
+} from './sanitized-answer.js';
 import { openSanitizer } from './sanitizer-options.js';
 
 /** Environment variable with the key of an upstream: arguments are visible to others on the machine. */
@@ -59,7 +66,7 @@ export async function askUpstream(options: Options, output: Output): Promise<num
     answer += next.value.text;
     if (!json) output.out(next.value.text);
   }
-  const { seconds, reason, answerAsSent, bytes } = next.value;
+  const { seconds, reason, answerAsSent, restored, bytes } = next.value;
   const whole = seconds.sanitize + seconds.ledger + seconds.total;
   const report = {
     mode: 'sanitized',
@@ -69,6 +76,7 @@ export async function askUpstream(options: Options, output: Output): Promise<num
     answer,
     answerAsSent,
     reason,
+    restored,
     seconds: {
       table: round(startMs / 1000, 4),
       ...Object.fromEntries(Object.entries(seconds).map(([name, value]) => [name, round(value, 6)])),
@@ -81,6 +89,7 @@ export async function askUpstream(options: Options, output: Output): Promise<num
     ['mode', 'sanitized: the upstream read all that left, and its answer; this is not encryption'],
     ['model', `${model}, by a server that is not Sotto's`],
     ...protectionRows(report),
+    ['put back', restoredText(restored)],
     [
       'time',
       `first text ${seconds.firstText.toFixed(2)} s, all ${seconds.total.toFixed(2)} s; sanitizer ${percent(report.sanitizerShare)}, ledger ${percent(report.ledgerShare)}`,

@@ -17,7 +17,7 @@ export {
 } from './key-upload.js';
 export { type LocalModel, loadLocalModel } from './local-model.js';
 export type { CreatePrivateSide, PrivateSide, PrivateSideOptions, RingFacts } from './private-side.js';
-export { type Prompt, type PromptTexts, systemUnused, TextAssembler, tokenizePrompt } from './prompt.js';
+export { messageTokens, type Prompt, type PromptTexts, TextAssembler, tokenizePrompt } from './prompt.js';
 export type { SanitizedQuestion } from './sanitized/question.js';
 export {
   type PreparedQuestion,

@@ -1,5 +1,5 @@
 import { SottoError } from '@sotto/base';
-import type { Tokenizer } from '@sotto/model';
+import { encodeChat, type Tokenizer } from '@sotto/model';
 
 export interface Prompt {
   /** BOS and the public part. */
@@ -25,6 +25,28 @@ export const systemUnused = () =>
     code: 'PROMPT_SYSTEM_UNUSED',
     fix: 'Leave the system message out, put it into the public part, or use a model with a chat template.',
   });
+
+/**
+ * Tokens of a message in clear: by the chat template of the model, or as a text to continue where that is wished or there is no template.
+ *
+ * @param bos whether a text to continue begins with BOS; as the tokenizer does it when absent
+ * @throws `PROMPT_SYSTEM_UNUSED`, `CHAT_TEMPLATE_INVALID` and the tokenizer's errors.
+ */
+export function messageTokens(
+  tokenizer: Tokenizer,
+  text: string,
+  options: Pick<PromptTexts, 'system' | 'raw'> & { readonly bos?: boolean } = {},
+): number[] {
+  const { system, raw = false, bos } = options;
+  if (!raw && tokenizer.chatTemplate !== null) {
+    return encodeChat(tokenizer, [
+      ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
+      { role: 'user', content: text },
+    ]);
+  }
+  if (system !== undefined) throw systemUnused();
+  return tokenizer.encode(text, bos === undefined ? {} : { bos });
+}
 
 /**
  * Splits a prompt into tokens, each part by itself: were they tokenized together, the public tokens could depend on private

@@ -1,3 +1,4 @@
+// What also runs in a page, and what needs files, audits tables or makes them.
 export { type AttackText, sanitizeForAttack, wordIds } from './attacks/attack-texts.js';
 export { type Audit, audit } from './attacks/audit.js';
 export {
@@ -42,7 +43,6 @@ export {
 export { readTextVectors } from './build/text-vectors.js';
 export { type WordVectors, wordVectors } from './build/vectors.js';
 export { winkVectors } from './build/wink.js';
-export { Desanitizer, type Substitution } from './desanitizer.js';
 export {
   compareRatios,
   expLowerBound,
@@ -51,10 +51,9 @@ export {
   parseEpsilon,
   type Ratio,
 } from './exact/ratio.js';
+export * from './index.browser.js';
 export { addExpense, type Expense, epsilonAt, nothing, type Total } from './ledger/composition.js';
 export { FileStorage } from './ledger/file.js';
-export { type Budget, Ledger, type Statement, verifyLedger } from './ledger/ledger.js';
-export { type LedgerStorage, MemoryStorage } from './ledger/storage.js';
 export {
   type CandidateList,
   custext,
@@ -77,20 +76,10 @@ export {
   type Verdict,
 } from './mechanisms/mechanism.js';
 export { type Noise, noisyMaxProbabilities } from './mechanisms/noisy-max.js';
-export { MemoContext, ReplyMemo } from './memo.js';
 export { Hmac, PrfSource, type RandomSource, SystemSource, uniformBelow } from './random/source.js';
-export {
-  blockEntropyBits,
-  type Policy,
-  type Receipt,
-  type Sanitized,
-  Sanitizer,
-  type SanitizerOptions,
-  type SanitizerTimes,
-} from './sanitizer.js';
 export { readShippedTable, type ShippedTable, shippedTables } from './shipped.js';
 export { type Certificate, certify, type WorstPair } from './table/certificate.js';
-export { decodeTable, encodeTable, tableDigest } from './table/format.js';
+export { decodeTable, encodeTable } from './table/format.js';
 export { drawWeighted, TableSampler } from './table/sampler.js';
 export {
   type Block,

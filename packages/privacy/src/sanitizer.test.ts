@@ -184,7 +184,22 @@ describe('Sanitizer', () => {
     const { sanitizer } = setUp({ memo: memo() });
     const { text, substitutions } = sanitizer.sanitize('Quentin has id X1Y2Z3');
     const answer = `Dear ${text.split(' ')[0]}, your id is ${text.split(' ')[3]}.`;
-    expect(new Desanitizer(substitutions).restore(answer)).toBe('Dear Quentin, your id is X1Y2Z3.');
+    expect(new Desanitizer(substitutions, text).restore(answer)).toBe('Dear Quentin, your id is X1Y2Z3.');
+  });
+
+  it('gives back every word of a text that returns as it left, whatever the lot made equal', () => {
+    const { sanitizer } = setUp({ memo: memo() });
+    // Six words of two blocks, five names of 64: equal substitutes are common.
+    const text =
+      'Flu, cold and fever: Paris, London (Berlin) met Quentin, Zyzzyva, Xanthippe, Wolkowysk; 7 of 8 fled Rome. FLU!';
+    let shared = 0;
+    for (let i = 0; i < 200; i++) {
+      const { text: sent, substitutions } = sanitizer.sanitize(text, String(i));
+      const desanitizer = new Desanitizer(substitutions, sent);
+      expect(desanitizer.restore(sent)).toBe(text);
+      shared += Math.sign(desanitizer.chosenByPlace);
+    }
+    expect(shared).toBeGreaterThan(20);
   });
 
   it('takes 10 MB', () => {

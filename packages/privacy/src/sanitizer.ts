@@ -8,7 +8,7 @@ import { certify } from './table/certificate.js';
 import { decodeTable, tableDigest } from './table/format.js';
 import { TableSampler } from './table/sampler.js';
 import type { SanitizerTable } from './table/table.js';
-import { classOf, drawFromClass } from './text/classes.js';
+import { classOf, drawFromClass, type FormatClass } from './text/classes.js';
 import { checkedDetector } from './text/detector.js';
 import { type Piece, pieces } from './text/segment.js';
 import { findSensitive, type SensitiveDetector } from './text/sensitive.js';
@@ -73,7 +73,7 @@ export interface SanitizerTimes {
 
 export interface Sanitized {
   readonly text: string;
-  /** For the de-sanitizer, without substitutes that any text has; secret, as it holds the user's words. */
+  /** For the de-sanitizer, in order; secret, as they hold the user's words. */
   readonly substitutions: readonly Substitution[];
   readonly receipt: Receipt;
   readonly times: SanitizerTimes;
@@ -88,8 +88,14 @@ export function likeInput(word: string, input: string): string {
   return word;
 }
 
-/** Share of the vocabulary, by frequency, that is not put back into answers: 500 words of 20,000. */
+/** Share of the vocabulary, by frequency, that any text has: 500 words of 20,000. */
 const EVERYWHERE_SHARE = 1 / 40;
+/**
+ * Words in front that must agree before such a word, or a letter, of an answer is taken for a substitute, and the same for a number of one
+ * digit: an answer uses them by itself, and putting originals in their place would garble it.
+ */
+const IN_FRONT_OF_COMMON = 2;
+const IN_FRONT_OF_DIGIT = 1;
 
 interface Draw {
   readonly piece: Piece;
@@ -101,8 +107,8 @@ interface Draw {
 
 interface Reply {
   readonly substitute: string;
-  /** Any text has this word. */
-  readonly common: boolean;
+  /** {@link Substitution.wordsInFront}. */
+  readonly wordsInFront: number;
 }
 
 /** Sanitizes text on the user's machine. */
@@ -180,10 +186,11 @@ export class Sanitizer {
     const substitutions: Substitution[] = [];
     const parts: string[] = [];
     let piecesChanged = 0;
-    let afterWord = false;
+    let [at, afterWord] = [0, false];
     for (const item of plan) {
       if (typeof item === 'string') {
         parts.push(item);
+        at += item.length;
         afterWord = endsInWord(item);
         continue;
       }
@@ -192,13 +199,16 @@ export class Sanitizer {
         reply = this.#reply(item, memo);
         known?.set(item.piece.text, reply);
       }
-      const { substitute, common } = reply;
-      if (afterWord && !/^(?:n?')/.test(substitute)) parts.push(' ');
+      const { substitute, wordsInFront } = reply;
+      if (afterWord && !/^(?:n?')/.test(substitute)) {
+        parts.push(' ');
+        at++;
+      }
       parts.push(substitute);
       afterWord = true;
       if (item.piece.text !== substitute) piecesChanged++;
-      // An answer uses the commonest words by itself: putting originals in their place would garble it.
-      if (!common) substitutions.push({ original: item.piece.text, substitute });
+      substitutions.push({ original: item.piece.text, substitute, at, wordsInFront });
+      at += substitute.length;
     }
     const sanitized = parts.join('');
     const sanitizeMs = performance.now() - startMs;
@@ -210,7 +220,7 @@ export class Sanitizer {
     const { numerator, denominator } = this.table.claimed;
     return {
       text: sanitized,
-      substitutions: byFrequency(substitutions),
+      substitutions,
       receipt: {
         tableName: this.table.name,
         tableDigest: this.digest,
@@ -314,13 +324,12 @@ export class Sanitizer {
     if (wordId < 0 && this.table.stage === null) {
       const kind = piece.kind as Exclude<Piece['kind'], 'public'>;
       const format = classOf(kind, piece.text);
-      const common = format === 'letter' || format === 'capital';
-      return { substitute: drawFromClass(format, source), common };
+      return { substitute: drawFromClass(format, source), wordsInFront: inFrontOf(format) };
     }
     const id = this.#sampler.draw(wordId, source);
     const word = this.table.words[id]!;
     const substitute = this.table.stage === null ? likeInput(word, piece.text) : word;
-    return { substitute, common: id < this.#everywhere };
+    return { substitute, wordsInFront: id < this.#everywhere ? IN_FRONT_OF_COMMON : 0 };
   }
 
   #notion(): string {
@@ -358,22 +367,15 @@ export class Sanitizer {
   }
 }
 
+function inFrontOf(format: FormatClass): number {
+  if (format === 'number:0') return IN_FRONT_OF_DIGIT;
+  return format === 'letter' || format === 'capital' ? IN_FRONT_OF_COMMON : 0;
+}
+
 /** The spelling that a vocabulary holds. */
 export function fold(word: string): string {
   const lower = word.toLowerCase();
   return lower.includes('\u2019') ? lower.replaceAll('\u2019', "'") : lower;
-}
-
-/** The most frequent original of a substitute first, so that it wins when the answer is put back. */
-function byFrequency(substitutions: readonly Substitution[]): Substitution[] {
-  const counts = new Map<string, { substitution: Substitution; count: number }>();
-  for (const substitution of substitutions) {
-    const key = `${substitution.substitute}\u0000${substitution.original}`;
-    const known = counts.get(key);
-    if (known === undefined) counts.set(key, { substitution, count: 1 });
-    else known.count++;
-  }
-  return [...counts.values()].sort((a, b) => b.count - a.count).map(({ substitution }) => substitution);
 }
 
 /** -log2 of the share of each word's block when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */

@@ -1,6 +1,6 @@
 import { SottoError } from '@sotto/base';
-import { loadLocalModel, systemUnused, TextAssembler } from '@sotto/client';
-import { accelerate, encodeChat, generate } from '@sotto/model';
+import { loadLocalModel, messageTokens, TextAssembler } from '@sotto/client';
+import { accelerate, generate } from '@sotto/model';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { chatOptions, modelFilesOf, modelOptions } from '../options.js';
@@ -39,16 +39,10 @@ export const command: Command = {
     const temperature = temperatureOf(options);
     const local = await loadLocalModel(modelFilesOf(options));
     const { tokenizer, name } = local;
-    const system = options.text('system');
-    // A model without a template can only continue a text.
-    const asText = options.flag('raw') || tokenizer.chatTemplate === null;
-    if (asText && system !== undefined) throw systemUnused();
-    const tokens = asText
-      ? tokenizer.encode(prompt)
-      : encodeChat(tokenizer, [
-          ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
-          { role: 'user', content: prompt },
-        ]);
+    const tokens = messageTokens(tokenizer, prompt, {
+      raw: options.flag('raw'),
+      system: options.text('system'),
+    });
     // A text of no tokens begins with BOS: the model needs something to continue.
     if (tokens.length === 0) tokens.push(tokenizer.bosToken);
     const weights = accelerate(local.weights);

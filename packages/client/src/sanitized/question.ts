@@ -1,4 +1,5 @@
 import { SottoError } from '@sotto/base';
+import type { Sanitized, Substitution } from '@sotto/privacy';
 
 export interface SanitizedQuestion {
   /** Leaves this process as it is. */
@@ -13,6 +14,16 @@ export interface SanitizedQuestion {
   readonly raw?: boolean | undefined;
   /** System message of a conversation; leaves this process as it is. */
   readonly system?: string | undefined;
+}
+
+/** The user's message: the public part, then the sanitized one. */
+export const joinParts = (publicText: string, sanitized: string): string =>
+  [publicText.trim(), sanitized].filter((part) => part !== '').join(' ');
+
+/** Substitutions of a sanitized text by their places in a message that ends in it. */
+export function placesIn(sent: string, { text, substitutions }: Sanitized): Substitution[] {
+  const shift = sent.length - text.length;
+  return substitutions.map(({ at, ...rest }) => ({ ...rest, at: at + shift }));
 }
 
 /** @throws `PROMPT_PRIVATE_EMPTY` */

@@ -145,7 +145,7 @@ describe('a session in mode sanitized', () => {
     const sanitizer = sanitizerOf();
     const session = await connect(sanitizer);
     const { sent, substitutions } = session.prepare({ privateText: 'Quentina', maxTokens: 1, raw: true });
-    expect(substitutions).toEqual([{ original: 'Quentina', substitute: sent }]);
+    expect(substitutions).toEqual([{ original: 'Quentina', substitute: sent, at: 0, wordsInFront: 0 }]);
     // The server of this test says the prompt back, byte by byte.
     const echo = await start({
       startTextModel: async () => ({

@@ -1,5 +1,5 @@
 import { ByteWriter, SottoError } from '@sotto/base';
-import { encodeChat, type ModelFiles, type Tokenizer } from '@sotto/model';
+import type { ModelFiles, Tokenizer } from '@sotto/model';
 import {
   Desanitizer,
   type Receipt,
@@ -16,8 +16,15 @@ import {
   PROTOCOL_VERSION,
 } from '@sotto/protocol';
 import { Connection, type ConnectionOptions } from '../connection.js';
-import { systemUnused } from '../prompt.js';
-import { requirePrivateText, requireTokens, type SanitizedQuestion, streamMismatch } from './question.js';
+import { messageTokens } from '../prompt.js';
+import {
+  joinParts,
+  placesIn,
+  requirePrivateText,
+  requireTokens,
+  type SanitizedQuestion,
+  streamMismatch,
+} from './question.js';
 import { embeddingsOf, tokenizerOfServer } from './server-tokenizer.js';
 
 export interface SanitizedSessionOptions extends ConnectionOptions {
@@ -69,6 +76,8 @@ export interface SanitizedSummary {
     readonly ledger: number;
     readonly restore: number;
   };
+  /** Words of the user that were put back, and how many of them had to be chosen among several ({@link Desanitizer}). */
+  readonly restored: { readonly words: number; readonly chosenByPlace: number };
   readonly bytes: { readonly up: number; readonly down: number };
 }
 
@@ -142,16 +151,12 @@ export class SanitizedSession {
     requireTokens(maxTokens);
     let sent = '';
     let tokens: readonly number[] = [];
-    const { receipt, substitutions, times } = this.#sanitizer.sanitize(
-      privateText.trim(),
-      context,
-      (sanitized) => {
-        const parts = [publicText.trim(), sanitized].filter((part) => part !== '');
-        sent = parts.join(' ');
-        tokens = this.#encode(sent, question);
-      },
-    );
-    return { sent, tokens, maxTokens, receipt, times, substitutions };
+    const sanitized = this.#sanitizer.sanitize(privateText.trim(), context, (text) => {
+      sent = joinParts(publicText, text);
+      tokens = this.#encode(sent, question);
+    });
+    const { receipt, times } = sanitized;
+    return { sent, tokens, maxTokens, receipt, times, substitutions: placesIn(sent, sanitized) };
   }
 
   /**
@@ -166,7 +171,7 @@ export class SanitizedSession {
   ): AsyncGenerator<SanitizedPiece, SanitizedSummary, undefined> {
     const startMs = performance.now();
     const before = { ...this.#connection.traffic };
-    const restored = new Desanitizer(prepared.substitutions);
+    const desanitizer = new Desanitizer(prepared.substitutions, prepared.sent);
     const asSent = new TextDecoder();
     let answerAsSent = '';
     let restoreMs = 0;
@@ -186,14 +191,14 @@ export class SanitizedSession {
       for (const token of event.tokens) writer.bytes(this.#tokenizer.bytesOf(token));
       const bytes = writer.finish();
       const restoreStartMs = performance.now();
-      const text = restored.push(bytes);
+      const text = desanitizer.push(bytes);
       restoreMs += performance.now() - restoreStartMs;
       answerAsSent += asSent.decode(bytes, { stream: true });
       yield { text, tokens: event.tokens };
     }
     if (!done) throw streamMismatch('no end');
     if (done.answerTokens !== answerTokens) throw streamMismatch('other tokens than it says');
-    const rest = restored.finish();
+    const rest = desanitizer.finish();
     if (rest !== '') yield { text: rest, tokens: [] };
     const endMs = performance.now();
     const { upBytes, downBytes } = this.#connection.traffic;
@@ -211,6 +216,7 @@ export class SanitizedSession {
         ledger: prepared.times.ledgerMs / 1000,
         restore: restoreMs / 1000,
       },
+      restored: { words: desanitizer.restored, chosenByPlace: desanitizer.chosenByPlace },
       bytes: { up: upBytes - before.upBytes, down: downBytes - before.downBytes },
     };
   }
@@ -237,19 +243,12 @@ export class SanitizedSession {
     });
   }
 
-  #encode(text: string, { maxTokens, raw = false, system }: SanitizedQuestion): readonly number[] {
+  #encode(text: string, { maxTokens, raw, system }: SanitizedQuestion): readonly number[] {
     const { positions } = this.server.textWindow!;
     // No token is longer: a text that cannot fit is not cut into tokens at all.
     const smallest = Math.ceil(text.length / LONGEST_TOKEN_UNITS);
     if (smallest <= positions) {
-      const asText = raw || this.#tokenizer.chatTemplate === null;
-      if (asText && system !== undefined) throw systemUnused();
-      const tokens = asText
-        ? this.#tokenizer.encode(text, { bos: true })
-        : encodeChat(this.#tokenizer, [
-            ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
-            { role: 'user', content: text },
-          ]);
+      const tokens = messageTokens(this.#tokenizer, text, { raw, system, bos: true });
       if (tokens.length + maxTokens - 1 <= positions) return tokens;
     }
     throw new SottoError('Prompt and answer are longer than the window.', {

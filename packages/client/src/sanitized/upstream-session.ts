@@ -6,7 +6,13 @@ import {
   type SanitizerTimes,
   type Substitution,
 } from '@sotto/privacy';
-import { requirePrivateText, requireTokens, type SanitizedQuestion } from './question.js';
+import {
+  joinParts,
+  placesIn,
+  requirePrivateText,
+  requireTokens,
+  type SanitizedQuestion,
+} from './question.js';
 import { chatDeltas } from './upstream-stream.js';
 
 export interface UpstreamOptions {
@@ -44,6 +50,8 @@ export interface UpstreamSummary {
     readonly ledger: number;
     readonly restore: number;
   };
+  /** Words of the user that were put back, and how many of them had to be chosen among several ({@link Desanitizer}). */
+  readonly restored: { readonly words: number; readonly chosenByPlace: number };
   readonly bytes: { readonly up: number; readonly down: number };
 }
 
@@ -85,10 +93,11 @@ export class UpstreamSession {
     const { publicText = '', privateText, maxTokens, context = '', system } = question;
     requirePrivateText(privateText);
     requireTokens(maxTokens);
-    const { text, receipt, substitutions, times } = this.#sanitizer.sanitize(privateText.trim(), context);
-    const sent = [publicText.trim(), text].filter((part) => part !== '').join(' ');
+    const sanitized = this.#sanitizer.sanitize(privateText.trim(), context);
+    const { receipt, times } = sanitized;
+    const sent = joinParts(publicText, sanitized.text);
     return {
-      ...{ sent, maxTokens, receipt, times, substitutions },
+      ...{ sent, maxTokens, receipt, times, substitutions: placesIn(sent, sanitized) },
       ...(system === undefined ? {} : { system }),
     };
   }
@@ -113,7 +122,7 @@ export class UpstreamSession {
       stream: true,
     });
     const response = await this.#post(body, signal);
-    const restored = new Desanitizer(prepared.substitutions);
+    const desanitizer = new Desanitizer(prepared.substitutions, prepared.sent);
     let [answerAsSent, reason, restoreMs, downBytes] = ['', '', 0, 0];
     let firstMs: number | undefined;
     for await (const delta of chatDeltas(response, (bytes) => (downBytes += bytes))) {
@@ -122,11 +131,11 @@ export class UpstreamSession {
       firstMs ??= performance.now();
       answerAsSent += delta.text;
       const restoreStartMs = performance.now();
-      const text = restored.push(delta.text);
+      const text = desanitizer.push(delta.text);
       restoreMs += performance.now() - restoreStartMs;
       yield { text };
     }
-    const rest = restored.finish();
+    const rest = desanitizer.finish();
     if (rest !== '') yield { text: rest };
     const endMs = performance.now();
     return {
@@ -139,6 +148,7 @@ export class UpstreamSession {
         ledger: prepared.times.ledgerMs / 1000,
         restore: restoreMs / 1000,
       },
+      restored: { words: desanitizer.restored, chosenByPlace: desanitizer.chosenByPlace },
       bytes: { up: new TextEncoder().encode(body).length, down: downBytes },
     };
   }

@@ -44,10 +44,21 @@ const scriptTests: readonly (readonly [ScriptName, RegExp])[] = [
 ];
 
 const names = (
-  'Adams Baker Bennett Brooks Carter Clark Collins Cooper Cox Davis Diaz Edwards Evans Fisher Foster Garcia ' +
-  'Gomez Gray Green Hall Harris Hayes Hughes Jackson James Jenkins Kelly King Lee Lewis Lopez Martin Miller Mitchell Moore ' +
-  'Morgan Morris Murphy Myers Nelson Parker Perez Perry Peters Price Reed Rivera Roberts Rogers Ross Russell Sanders Scott ' +
-  'Shaw Smith Stone Taylor Thomas Turner Walker Ward Watson Wood Young'
+  'Adams Allen Anderson Andrews Armstrong Arnold Austin Bailey Baker Barker Barnes Bennett Bishop Boyd Bradley Brooks Brown Bryant ' +
+  'Burke Burns Burton Butler Byrne Campbell Carlson Carpenter Carroll Carter Chapman Clark Cohen Cole Coleman Collins Cooper Cox ' +
+  'Craig Crawford Cross Cruz Cunningham Curtis Daniels Davidson Davies Davis Dawson Day Dean Delgado Diaz Dixon Douglas Doyle ' +
+  'Duncan Dunn Edwards Elliott Ellis Evans Ferguson Fernandez Fields Fisher Fletcher Flores Ford Foster Fowler Fox Francis ' +
+  'Franklin Fraser Freeman Fuller Garcia Gardner Garrett Gibson Gilbert Gomez Gonzalez Goodman Gordon Graham Grant Graves Gray ' +
+  'Green Greene Griffin Gross Hall Hamilton Hansen Hanson Hardy Harper Harris Harrison Hart Harvey Hawkins Hayes Henderson Henry ' +
+  'Hernandez Hicks Higgins Hill Hoffman Holland Holmes Hopkins Howard Howell Hudson Hughes Hunt Hunter Jackson Jacobs James ' +
+  'Jenkins Jensen Johnson Johnston Jones Jordan Kelley Kelly Kennedy Kim King Klein Knight Lambert Lane Larson Lawrence Lawson ' +
+  'Lee Leonard Lewis Little Logan Long Lopez Lowe Lucas Lynch Lyons Marshall Martin Martinez Mason Matthews Maxwell McCarthy ' +
+  'McDonald McKenzie Meyer Miles Miller Mills Mitchell Montgomery Moore Morales Moran Moreno Morgan Morris Morrison Morton Moss ' +
+  'Murphy Murray Myers Nash Neal Nelson Newman Newton Nichols Norman Norris Norton Nunez Oliver Olson Ortiz Owens Page Palmer ' +
+  'Parker Parsons Patel Patterson Payne Pearson Pena Perez Perkins Perry Peters Peterson Phillips Pierce Porter Potter Powell ' +
+  'Price Quinn Ramirez Ramos Reed Reese Reid Reyes Reynolds Rhodes Rice Richards Rivera Roberts Robinson Rodriguez Rogers Romero ' +
+  'Rose Ross Russell Ryan Sanders Schmidt Scott Shaw Simmons Simpson Smith Spencer Stevens Stewart Stone Sullivan Taylor Thomas ' +
+  'Thompson Turner Walker Walsh Ward Watson White Young'
 ).split(' ');
 
 const nouns = (
