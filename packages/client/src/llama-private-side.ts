@@ -1,7 +1,7 @@
 import { SottoError } from '@sotto/base';
-import { embedRows, makeSetup, readHidden, type SessionSetup } from '@sotto/engine';
+import { embedRows, makeSetup, readHidden, requireCalibrated, type SessionSetup } from '@sotto/engine';
 import { selectBackend } from '@sotto/he/ring';
-import type { KeyEntry } from '@sotto/protocol';
+import type { KeyEntry, Window } from '@sotto/protocol';
 import type { LocalModel } from './local-model.js';
 import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
 import { Vault } from './vault.js';
@@ -17,6 +17,7 @@ class LlamaPrivateSide implements PrivateSide {
   readonly parametersDigest: string;
   readonly planDigest: string;
   readonly publicPrefix: readonly number[];
+  readonly window: Window;
   readonly keys: readonly KeyEntry[];
   readonly largestRefreshes: number;
   readonly #model: LocalModel;
@@ -33,6 +34,13 @@ class LlamaPrivateSide implements PrivateSide {
     this.parametersDigest = parameters.digest;
     this.planDigest = setup.planDigest;
     this.publicPrefix = setup.plan.client.publicPrefix;
+    const { blockRows, publicCapacity, privateCapacity } = setup.plan.client;
+    this.window = {
+      blockRows,
+      publicTokens: publicCapacity,
+      privateTokens: privateCapacity,
+      positions: model.weights.config.contextLength,
+    };
     this.keys = setup.keys.map(({ name, wireBytes }, index) => ({ index, id: name, sizeBytes: wireBytes }));
     const planned = setup.plan.refreshShapes.reduce((sum, { count }) => sum + count, 0);
     this.largestRefreshes = REFRESH_REPEATS * Math.max(planned, setup.plan.refreshes) + REFRESH_RESERVE;
@@ -61,6 +69,10 @@ class LlamaPrivateSide implements PrivateSide {
 
   knows(token: number): boolean {
     return this.#known.has(token);
+  }
+
+  requireKnown(tokens: readonly number[]): void {
+    requireCalibrated(this.#setup.plan.client, tokens);
   }
 
   encryptRows(tokens: readonly number[]): readonly Uint8Array[] {

@@ -1,4 +1,4 @@
-import type { KeyEntry, ParameterChoice, RefreshMode } from '@sotto/protocol';
+import type { KeyEntry, ParameterChoice, RefreshMode, Window } from '@sotto/protocol';
 import type { LocalModel } from './local-model.js';
 
 /** Facts about the ring that protects a session. */
@@ -23,6 +23,8 @@ export interface PrivateSide {
   readonly planDigest: string;
   /** Tokens with which every public part begins. */
   readonly publicPrefix: readonly number[];
+  /** How much fits into a conversation, by the plan. */
+  readonly window: Window;
   /** Names the secret without telling anything about it: 32 hex digits. */
   readonly secretId: string;
   /** The keys that the plan needs, in the order of the server's list. */
@@ -33,6 +35,8 @@ export interface PrivateSide {
   makeKey(index: number): Uint8Array;
   /** The token may stand in a private row. */
   knows(token: number): boolean;
+  /** @throws `ENGINE_TOKEN_UNCALIBRATED` when one of the tokens may not stand in a private row. */
+  requireKnown(tokens: readonly number[]): void;
   /** Embeds and encrypts tokens as rows from `position` on. */
   encryptRows(tokens: readonly number[], position: number): readonly Uint8Array[];
   /** Hidden rows (before the final norm) of a result. */

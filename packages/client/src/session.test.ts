@@ -303,6 +303,26 @@ describe('a session with a lasting key', () => {
     rmSync(folder, { recursive: true });
   });
 
+  it('refuses a first question that cannot be asked before a key is made', async () => {
+    const made: number[] = [];
+    const refused = (maxTokens: number, known = true) =>
+      Session.connect(stored.url, {
+        model,
+        createPrivateSide: clearPrivateSide(1, {
+          makeKey: (index) => new Uint8Array(made.push(index)),
+          requireKnown: () => {
+            if (!known) throw new SottoError('x', { code: 'ENGINE_TOKEN_UNCALIBRATED', fix: 'x' });
+          },
+        }),
+        key: { token: 'b2'.repeat(32), keep: async () => void made.push(-1) },
+        firstQuestion: { ...question, maxTokens },
+      });
+    expect(await codeOf(refused(4000))).toBe('PROMPT_TOO_LONG');
+    expect(await codeOf(refused(0))).toBe('PROMPT_TOKENS');
+    expect(await codeOf(refused(1, false))).toBe('ENGINE_TOKEN_UNCALIBRATED');
+    expect(made).toEqual([]);
+  });
+
   it('makes and sends keys once, and again only what was damaged', async () => {
     const token = 'a1'.repeat(32);
     let kept: Uint8Array | undefined;

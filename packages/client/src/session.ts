@@ -11,6 +11,7 @@ import {
   type SessionStatus,
   sessionSchema,
   sessionStatusSchema,
+  type Window,
 } from '@sotto/protocol';
 import { requireSameModel, requireSamePlan } from './agreement.js';
 import { Answering, type AnswerToken, type DraftCounts } from './answering.js';
@@ -21,7 +22,7 @@ import type { ClientKey } from './key-file.js';
 import { createPrivateSide } from './llama-private-side.js';
 import { type LocalModel, loadLocalModel } from './local-model.js';
 import type { CreatePrivateSide, PrivateSide, RingFacts } from './private-side.js';
-import { type PromptTexts, tokenizePrompt } from './prompt.js';
+import { type Prompt, type PromptTexts, tokenizePrompt } from './prompt.js';
 import { awaitSessionKeys, type KeyCosts, sendSessionKeys, withStoredKeys } from './session-keys.js';
 
 export interface SessionOptions extends ConnectionOptions {
@@ -40,6 +41,8 @@ export interface SessionOptions extends ConnectionOptions {
   readonly signal?: AbortSignal;
   /** A key that outlives the session: its key set stays at a server that keeps keys, and is made and sent only once. */
   readonly key?: ClientKey;
+  /** The first question, where it is known: one that cannot be asked is refused before keys are made for it. */
+  readonly firstQuestion?: Question;
   /** Replaces what encrypts and decrypts. */
   readonly createPrivateSide?: CreatePrivateSide;
 }
@@ -104,7 +107,8 @@ export class Session {
   /**
    * Opens a session: checks that both sides have the same model, parameters and plan, makes the keys and sends them one by one.
    *
-   * @throws `SERVER_UNREACHABLE`, `MODEL_MISMATCH`, `PARAMETERS_MISMATCH`, `PLAN_MISMATCH` and the server's errors.
+   * @throws `SERVER_UNREACHABLE`, `MODEL_MISMATCH`, `PARAMETERS_MISMATCH`, `PLAN_MISMATCH`, those of {@link ask} for a first question,
+   *   and the server's errors.
    */
   static async connect(url: string, options: SessionOptions = {}): Promise<Session> {
     const { refresh = 'bootstrap', parameters = 'secure', signal } = options;
@@ -131,6 +135,7 @@ export class Session {
       secret,
     });
     try {
+      if (options.firstQuestion) promptOf(options.firstQuestion, model, privateSide);
       if (key && secret === undefined) await key.keep?.(privateSide.exportSecret());
       const request = { protocol: PROTOCOL_VERSION, modelDigest: model.weights.digest, refresh, parameters };
       const open = async (call: Pick<Call, 'body' | 'headers'>, stored?: KeyCosts) => {
@@ -195,14 +200,11 @@ export class Session {
   /**
    * Asks one question and yields the answer's tokens, greedily chosen. A later question starts afresh with the same keys.
    *
-   * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOO_LONG`, `SESSION_BUSY`, the tokenizer's and the server's errors.
+   * @throws `PROMPT_PRIVATE_EMPTY`, `PROMPT_TOO_LONG`, `ENGINE_TOKEN_UNCALIBRATED`, `SESSION_BUSY`, the tokenizer's and the server's errors.
    */
   async *ask(question: Question): AsyncGenerator<AnswerToken, void, undefined> {
-    const { maxTokens, signal, after = [] } = question;
-    const prompt = tokenizePrompt(this.model.tokenizer, question);
-    const publicTokens = withPublicPrefix(this.#private.publicPrefix, prompt.publicTokens);
-    const privateTokens = [...prompt.privateTokens, ...after];
-    this.#requireRoom(publicTokens.length, privateTokens.length, maxTokens);
+    const { maxTokens, signal } = question;
+    const prompt = promptOf(question, this.model, this.#private);
     if (this.#busy) {
       throw new SottoError('The session is answering another question.', {
         code: 'SESSION_BUSY',
@@ -214,15 +216,15 @@ export class Session {
       if (this.#asked) await this.#connection.empty({ method: 'POST', path: this.#path('/reset'), signal });
       this.#asked = true;
       const startMs = performance.now();
-      await this.#sendPublic(publicTokens, signal);
+      await this.#sendPublic(prompt.publicTokens, signal);
       this.#answering = new Answering({
         model: this.model,
-        prompt: { publicTokens, privateTokens },
+        prompt,
         maxTokens,
         compare: question.compare ?? false,
         drafting: question.drafting,
         startMs,
-        window: this.info.window,
+        window: this.#private.window,
         knows: (token) => this.#private.knows(token),
         run: (tokens, position) =>
           runBlock(
@@ -253,35 +255,6 @@ export class Session {
     return `/v1/sessions/${this.info.sessionId}${rest}`;
   }
 
-  #requireRoom(publicTokens: number, privateTokens: number, maxTokens: number): void {
-    if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
-      throw new SottoError('At least one answer token must be asked for.', {
-        code: 'PROMPT_TOKENS',
-        facts: { maxTokens },
-        fix: 'Ask for 1 or more tokens.',
-      });
-    }
-    const { window } = this.info;
-    const encrypted = privateTokens + maxTokens - 1;
-    const fits =
-      publicTokens <= window.publicTokens &&
-      encrypted <= window.privateTokens &&
-      publicTokens + encrypted <= window.positions;
-    if (fits) return;
-    throw new SottoError('Prompt and answer are longer than the window.', {
-      code: 'PROMPT_TOO_LONG',
-      facts: {
-        publicTokens,
-        largestPublic: window.publicTokens,
-        privateTokens,
-        maxTokens,
-        largestPrivateWithAnswer: window.privateTokens + 1,
-        positions: window.positions,
-      },
-      fix: 'Shorten the prompt or ask for fewer tokens.',
-    });
-  }
-
   async #sendPublic(tokens: readonly number[], signal: AbortSignal | undefined): Promise<void> {
     await this.#connection.json(publicStoredSchema, 'public receipt', {
       method: 'POST',
@@ -291,4 +264,47 @@ export class Session {
       repeatable: true,
     });
   }
+}
+
+/** The tokens of a question, checked against the window and what calibration has met. */
+function promptOf(
+  question: Question,
+  model: LocalModel,
+  privateSide: Pick<PrivateSide, 'publicPrefix' | 'window' | 'requireKnown'>,
+): Prompt {
+  const { maxTokens, after = [] } = question;
+  const prompt = tokenizePrompt(model.tokenizer, question);
+  const publicTokens = withPublicPrefix(privateSide.publicPrefix, prompt.publicTokens);
+  const privateTokens = [...prompt.privateTokens, ...after];
+  requireRoom(privateSide.window, publicTokens.length, privateTokens.length, maxTokens);
+  privateSide.requireKnown(privateTokens);
+  return { publicTokens, privateTokens };
+}
+
+function requireRoom(window: Window, publicTokens: number, privateTokens: number, maxTokens: number): void {
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) {
+    throw new SottoError('At least one answer token must be asked for.', {
+      code: 'PROMPT_TOKENS',
+      facts: { maxTokens },
+      fix: 'Ask for 1 or more tokens.',
+    });
+  }
+  const encrypted = privateTokens + maxTokens - 1;
+  const fits =
+    publicTokens <= window.publicTokens &&
+    encrypted <= window.privateTokens &&
+    publicTokens + encrypted <= window.positions;
+  if (fits) return;
+  throw new SottoError('Prompt and answer are longer than the window.', {
+    code: 'PROMPT_TOO_LONG',
+    facts: {
+      publicTokens,
+      largestPublic: window.publicTokens,
+      privateTokens,
+      maxTokens,
+      largestPrivateWithAnswer: window.privateTokens + 1,
+      positions: window.positions,
+    },
+    fix: 'Shorten the prompt or ask for fewer tokens.',
+  });
 }

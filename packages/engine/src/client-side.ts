@@ -28,14 +28,7 @@ export function embedRows(model: LlamaModel, plan: ClientPlan, tokens: readonly 
   }
   const rotation = rotationOf(plan);
   const rows = embedTokens(model, tokens).map((row) => rotation?.apply(row) ?? row);
-  const rare = rareTokens(plan, tokens).length;
-  if (rare > 0) {
-    throw new SottoError('The private part has characters that the model was hardly trained on.', {
-      code: 'ENGINE_TOKEN_UNCALIBRATED',
-      facts: { tokens: rare },
-      fix: 'Leave out unusual symbols and scripts, or move them to the public part.',
-    });
-  }
+  requireCalibrated(plan, tokens);
   const re = new Float64Array(plan.width * plan.blockRows);
   for (let row = 0; row < plan.blockRows; row++) {
     const values = rows[Math.min(row, rows.length - 1)]!;
@@ -75,6 +68,20 @@ export function withPublicPrefix(prefix: readonly number[], tokens: readonly num
 export function rareTokens(plan: ClientPlan, tokens: readonly number[]): number[] {
   const known = new Set(plan.knownTokens);
   return [...new Set(tokens)].filter((token) => !known.has(token));
+}
+
+/** @throws SottoError `ENGINE_TOKEN_UNCALIBRATED` when one of the tokens may not be private; which one is not said. */
+export function requireCalibrated(plan: ClientPlan, tokens: readonly number[]): void {
+  const rare = rareTokens(plan, tokens).length;
+  if (rare === 0) return;
+  throw new SottoError(
+    'The private part has words or characters that calibration has not met or had to leave out.',
+    {
+      code: 'ENGINE_TOKEN_UNCALIBRATED',
+      facts: { tokens: rare },
+      fix: 'Leave out unusual words, symbols and scripts, or move them to the public part.',
+    },
+  );
 }
 
 /** Outputs and replicas farther than this apart, relative to the calibrated range, mean that a value left its window. */

@@ -25,6 +25,7 @@ export {
   embedRows,
   rareTokens,
   readHidden,
+  requireCalibrated,
   requirePublicPrefix,
   withPublicPrefix,
 } from './client-side.js';

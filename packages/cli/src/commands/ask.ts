@@ -77,6 +77,12 @@ export const command: Command = {
     const drafting = await draftingOf(options, model);
     const key = await clientKeyOf(options);
     const progress = new ProgressRenderer(output.err, output.interactive);
+    const question = {
+      ...texts,
+      maxTokens,
+      compare: options.flag('compare'),
+      ...(drafting === undefined ? {} : { drafting }),
+    };
     const connect = async (refresh: RefreshMode) => {
       const session = await Session.connect(options.required('server'), {
         model,
@@ -84,6 +90,7 @@ export const command: Command = {
         refresh,
         parameters: parametersOf(options),
         ...machine,
+        firstQuestion: question,
         // A kept secret belongs to the ring of its refresh; another one is for this answer only.
         ...(key === undefined || refresh !== refreshOf(options) ? {} : { key }),
         onProgress: progress.listener,
@@ -91,12 +98,6 @@ export const command: Command = {
       });
       progress.clear();
       return session;
-    };
-    const question = {
-      ...texts,
-      maxTokens,
-      compare: options.flag('compare'),
-      ...(drafting === undefined ? {} : { drafting }),
     };
     const wanted = { refresh: refreshOf(options), retry: retryOf(options), question };
     const { session, answer, retried } = await askWithRetry(connect, wanted, output, progress);

@@ -69,6 +69,12 @@ export const command: Command = {
     // A prompt that cannot be asked is refused before anything is started.
     const { publicTokens } = tokenizePrompt(model.tokenizer, texts);
     const drafting = await draftingOf(options, model);
+    const question = {
+      ...texts,
+      maxTokens,
+      compare: true,
+      ...(drafting === undefined ? {} : { drafting }),
+    };
     const parameters = parametersOf(options);
     if (parameters !== 'secure') output.err('Warning: insecure toy parameters. Nothing is protected.\n');
     const calibrationPath = options.text('calibration');
@@ -95,17 +101,12 @@ export const command: Command = {
         refresh: refreshOf(options),
         parameters,
         ...machine,
+        firstQuestion: question,
         onProgress: progress.listener,
         signal: output.signal,
       });
       try {
         progress.clear();
-        const question = {
-          ...texts,
-          maxTokens,
-          compare: true,
-          ...(drafting === undefined ? {} : { drafting }),
-        };
         const read = model.tokenizer.decode(publicTokens);
         output.err(`Public: ${JSON.stringify(read)}  Private: [${texts.privateText}]\n`);
         const answer = await printAnswer(session, question, output, progress);
