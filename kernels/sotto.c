@@ -6,9 +6,10 @@
 #include "permute.h"
 #include "key-switch.h"
 #include "sample.h"
+#include "embed.h"
 
 // Changes whenever a function here changes its meaning.
-EXPORT u32 sotto_abi(void) { return 3; }
+EXPORT u32 sotto_abi(void) { return 4; }
 
 // 0 portable, 1 simd128, 2 avx2, 3 avx512.
 EXPORT u32 sotto_isa(void) { return SOTTO_ISA; }
@@ -288,6 +289,12 @@ static void uniform_job(u32 row, const void *context) {
 EXPORT void sotto_uniform(const Ring *ring, u32 *out, const u32 *seed, u32 domain, Basis basis, u32 count) {
   UniformJob job = {ring, out, basis, seed, domain};
   parallel(ring, count, uniform_job, &job);
+}
+
+// `values`: 2^log_n real parts, and from N/2 doubles on as many imaginary ones; spent. `roots`: N/2 cosines, then sines. `out`: N doubles.
+EXPORT void sotto_embed(const Ring *ring, double *out, double *values, u32 log_n, const double *scale, const double *roots) {
+  u32 slots = ring->n / 2;
+  embed(values, values + slots, out, log_n, ring->log_n - 1 - log_n, *scale, (Roots){roots, roots + slots});
 }
 
 #if !defined(__wasm__)

@@ -49,7 +49,7 @@ describe('a ciphertext that a malicious server sends to be refreshed', () => {
   const ring = backend.createRing({ logN: params.logN, primes: params.primes });
   const context = new RingContext(params, ring);
   const evaluator = new CkksEvaluator(context, new EvaluationKeySet(context));
-  const encoder = new Encoder(params.n);
+  const encoder = new Encoder(ring);
   const slots = { re: Float64Array.from({ length: 16 }, (_, i) => Math.sin(i)), im: null };
   const fresh = (values: { re: Float64Array; im: null } = slots, owner = vault): Ciphertext =>
     expandCiphertext(context, deserializeSeededCiphertext(params, owner.encrypt(values)));

@@ -56,7 +56,7 @@ export class Vault {
     this.#generator = new KeyGenerator(this.#context, this.#secret);
     this.#encryptor = new Encryptor(this.#context, this.#secret);
     this.#decryptor = new Decryptor(this.#context, this.#secret);
-    this.#encoder = new Encoder(params.n);
+    this.#encoder = new Encoder(this.#context.ring);
   }
 
   /** Names the secret without telling anything about it. */

@@ -24,7 +24,7 @@ const context = new RingContext(
 const secret = SecretKey.generate(params);
 const encryptor = new Encryptor(context, secret);
 const decryptor = new Decryptor(context, secret);
-const encoder = new Encoder(params.n);
+const encoder = new Encoder(context.ring);
 
 const encrypt = (values: SlotVector, level: number): Ciphertext => {
   const { scale } = context.level(level);

@@ -47,6 +47,7 @@ export {
   partsOf,
 } from './kv-cache.js';
 export { type Layout, type LayoutOptions, makeLayout } from './layout.js';
+export type { LinearMap } from './linear-map.js';
 export {
   type ClientPlan,
   type EvaluationKeyNeeds,

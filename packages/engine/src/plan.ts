@@ -303,7 +303,11 @@ async function dryBlock(
   const { layout, topLevel, bottomLevel, client } = plan;
   const ev = new DryRunEvaluator(layout.slots, topLevel, bottomLevel);
   const refresher = new DryRunRefresher(ev, topLevel, bottomLevel);
-  const transformer = new EncryptedTransformer({ model, calibration, plan, evaluator: ev, refresher });
+  // Nothing is held, so everything stays: what is encoded twice in one pass would be counted twice.
+  const transformer = new EncryptedTransformer({
+    ...{ model, calibration, plan, evaluator: ev, refresher },
+    weightCacheBytes: Number.POSITIVE_INFINITY,
+  });
   const talk = transformer.dryConversation(publicTokens);
   const rows = Math.min(layout.blockRows, model.config.contextLength - publicTokens);
   await transformer.forward(talk, { level: client.inputLevel }, rows);

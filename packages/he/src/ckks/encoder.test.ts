@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { primesBelow, selectBackend } from '../ring/index.js';
 import { Encoder } from './encoder.js';
 import { measurePrecision } from './precision.js';
 
@@ -21,9 +22,16 @@ const sample = (length: number) => ({
   im: Float64Array.from({ length }, (_, i) => Math.cos(i * i)),
 });
 
+const encoderOf = (n: number) => {
+  const logN = Math.log2(n);
+  return new Encoder(
+    selectBackend({ threads: 1 }).createRing({ logN, primes: primesBelow(2 ** 30, logN, 1) }),
+  );
+};
+
 describe('encoder', () => {
-  it.each([2, 4, 64, 256])('puts the values at the powers of five, N = %i', (n) => {
-    const encoder = new Encoder(n);
+  it.each([16, 64, 256, 1024])('puts the values at the powers of five, N = %i', (n) => {
+    const encoder = encoderOf(n);
     for (let count = 1; count <= n / 2; count *= 2) {
       const values = sample(count);
       const slots = evaluate(encoder.embed(values, 1), n / 2);
@@ -32,7 +40,7 @@ describe('encoder', () => {
   });
 
   it('decodes what it encodes to the last places of a double', () => {
-    const encoder = new Encoder(2 ** 16);
+    const encoder = encoderOf(2 ** 16);
     for (const count of [1, 1024, 2 ** 15]) {
       const values = sample(count);
       const scale = 2 ** 45;
@@ -47,13 +55,13 @@ describe('encoder', () => {
   });
 
   it('gives real vectors without an imaginary part', () => {
-    const encoder = new Encoder(64);
+    const encoder = encoderOf(64);
     const { re } = sample(32);
     expect(encoder.embed({ re, im: null }, 1)).toEqual(encoder.embed({ re, im: new Float64Array(32) }, 1));
   });
 
   it('refuses what it cannot represent', () => {
-    const encoder = new Encoder(64);
+    const encoder = encoderOf(64);
     const code = (code: string) => expect.objectContaining({ code });
     expect(() => encoder.embed({ re: new Float64Array(64), im: null }, 1)).toThrow(code('HE_SLOT_COUNT'));
     expect(() => encoder.embed({ re: new Float64Array(6), im: null }, 1)).toThrow(code('HE_SLOT_COUNT'));
@@ -63,6 +71,13 @@ describe('encoder', () => {
     expect(() => encoder.embed({ re: Float64Array.of(Infinity), im: null }, 1)).toThrow(
       code('HE_VALUE_NOT_FINITE'),
     );
+    const late = new Float64Array(32).fill(1);
+    for (const bad of [Number.NaN, -Infinity]) {
+      late[31] = bad;
+      expect(() => encoder.embed({ re: new Float64Array(32), im: late }, 1)).toThrow(
+        code('HE_VALUE_NOT_FINITE'),
+      );
+    }
     expect(() => encoder.project(new Float64Array(64), 1, 3)).toThrow(code('HE_SLOT_COUNT'));
   });
 });

@@ -1,6 +1,6 @@
+import { type Ring, SlotTransform } from '../ring/index.js';
 import { notFinite, slotCount } from '../scheme/errors.js';
 import type { SlotVector } from '../scheme/evaluator.js';
-import { SlotTransform } from './fft.js';
 
 /**
  * Slot vectors to scaled real coefficients and back. A vector of a power-of-two length below N/2 becomes a polynomial in
@@ -9,12 +9,14 @@ import { SlotTransform } from './fft.js';
 export class Encoder {
   readonly n: number;
   readonly slots: number;
+  readonly #ring: Pick<Ring, 'n' | 'embed'>;
   readonly #transforms = new Map<number, SlotTransform>();
 
-  /** @param n ring degree. */
-  constructor(n: number) {
-    this.n = n;
-    this.slots = n / 2;
+  /** @param ring whose kernel transforms. */
+  constructor(ring: Pick<Ring, 'n' | 'embed'>) {
+    this.#ring = ring;
+    this.n = ring.n;
+    this.slots = ring.n / 2;
   }
 
   /**
@@ -22,16 +24,14 @@ export class Encoder {
    * @throws `HE_SLOT_COUNT`, `HE_VALUE_NOT_FINITE`
    */
   embed(values: SlotVector, scale: number): Float64Array {
-    const count = this.#check(values);
-    const re = values.re.slice();
-    const im = values.im?.slice() ?? new Float64Array(count);
-    this.#transform(count).inverse(re, im);
-    const out = new Float64Array(this.n);
-    const gap = this.slots / count;
-    for (let j = 0; j < count; j++) {
-      out[j * gap] = re[j] * scale;
-      out[j * gap + this.slots] = im[j] * scale;
+    const { re, im } = values;
+    const count = re.length;
+    if (!isPowerOfTwo(count) || count > this.slots || (im !== null && im.length !== count)) {
+      throw slotCount(count, this.slots);
     }
+    const out = this.#ring.embed(re, im, scale);
+    // These two are the average of all values: one that is not finite shows here.
+    if (!Number.isFinite(out[0]) || !Number.isFinite(out[this.slots])) throw notFinite();
     return out;
   }
 
@@ -54,17 +54,6 @@ export class Encoder {
     }
     this.#transform(slots).forward(re, im);
     return { re, im };
-  }
-
-  #check(values: SlotVector): number {
-    const count = values.re.length;
-    if (!isPowerOfTwo(count) || count > this.slots || (values.im !== null && values.im.length !== count)) {
-      throw slotCount(count, this.slots);
-    }
-    for (const part of [values.re, values.im]) {
-      if (part !== null) for (let i = 0; i < count; i++) if (!Number.isFinite(part[i])) throw notFinite();
-    }
-    return count;
   }
 
   #transform(slots: number): SlotTransform {

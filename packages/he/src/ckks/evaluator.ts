@@ -42,7 +42,7 @@ export class CkksEvaluator implements Evaluator<Ciphertext> {
   constructor(context: RingContext, keys: EvaluationKeySet, options: CkksEvaluatorOptions = {}) {
     this.context = context;
     this.keys = keys;
-    this.encoder = new Encoder(context.n);
+    this.encoder = new Encoder(context.ring);
     this.switcher = new KeySwitcher(context);
     this.slots = context.params.maxSlots;
     this.maxLevel = context.maxLevel;

@@ -174,6 +174,12 @@ export function runEveryKernel(bench: Workbench): Map<string, Uint32Array> {
   });
   ring.liftDoubles(out, doubles, full);
   record('liftDoubles', out, full);
+  for (let count = ring.n / 2; count >= 1; count /= 2) {
+    const part = (from: number) => doubles.slice(from, from + count).map((x, i) => x * 2 ** -60 + (i % 7));
+    const both = ring.embed(part(0), part(ring.n / 2), 2 ** 40);
+    results.set(`embed ${count}`, new Uint32Array(both.buffer));
+    results.set(`embed ${count} real`, new Uint32Array(ring.embed(part(0), null, 3).buffer));
+  }
   ring.zero(out, full);
   record('zero', out, full);
 

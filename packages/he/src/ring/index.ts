@@ -15,3 +15,4 @@ export { bitLength, bitReverse, isPowerOfTwo, roundTiesToEven } from './bits.js'
 export { ChaCha20 } from './chacha20.js';
 export { invMod, mulMod, powMod } from './modular.js';
 export { isPrime, PRIME_LIMIT, primesBelow, primesNear, rootOfUnity } from './primes.js';
+export { SlotTransform } from './slot-transform.js';

@@ -14,7 +14,7 @@ import { readModelFile } from '@sotto/model';
 import { describe, expect, it } from 'vitest';
 import { engineMemory } from '../engine/forecast.js';
 import { makeMachine } from '../engine/machine.js';
-import { countSession, ENCODING, TOUCH } from './count-session.js';
+import { countSession, TOUCH } from './count-session.js';
 import { knownShare, measureKernels, secondsOf } from './measure-kernels.js';
 import { KernelRecorder, type ShapeCounts } from './recording-ring.js';
 
@@ -33,7 +33,7 @@ const counted = await countSession(model, setup, {
 
 const plainOf = (counts: ShapeCounts): [string, number][] =>
   [...counts]
-    .filter(([, { kernel }]) => kernel !== ENCODING && kernel !== TOUCH)
+    .filter(([, { kernel }]) => kernel !== TOUCH)
     .map(([name, { calls }]): [string, number] => [name, calls])
     .sort(([a], [b]) => (a < b ? -1 : 1));
 

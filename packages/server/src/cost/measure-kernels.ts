@@ -1,7 +1,7 @@
 import { Encoder } from '@sotto/he/ckks';
 import type { Backend, Basis, Ptr, Ring } from '@sotto/he/ring';
-import type { Parameters } from '@sotto/he/rlwe';
-import { ENCODING, TOUCH } from './count-session.js';
+import { type Parameters, RingContext } from '@sotto/he/rlwe';
+import { TOUCH } from './count-session.js';
 import { type KernelShape, nameOf, type ShapeCounts } from './recording-ring.js';
 
 /** Milliseconds of one call of a shape, and of processor time in all threads. */
@@ -35,7 +35,7 @@ export function workOf({ kernel, shape }: KernelShape): number {
       return (a + b / 3 + 1) * c;
     case TOUCH:
       return a;
-    case ENCODING:
+    case 'embed':
       return a * Math.log2(2 * a) + 500;
     default:
       return a + 0.2;
@@ -63,6 +63,7 @@ interface Bench {
 class KernelBench {
   readonly #ring: Ring;
   readonly #encoder: Encoder;
+  readonly #context: RingContext;
   readonly #polynomials: Ptr[];
   readonly #cold: Ptr;
   readonly #coldRows: number;
@@ -74,14 +75,15 @@ class KernelBench {
   /** What the first use of a row's memory costs: the system hands out its pages then. */
   readonly touch: KernelTiming;
 
-  constructor(ring: Ring, shapes: readonly KernelShape[]) {
+  constructor(ring: Ring, parameters: Parameters, shapes: readonly KernelShape[]) {
     this.#ring = ring;
-    this.#encoder = new Encoder(ring.n);
+    this.#context = new RingContext(parameters, ring);
+    this.#encoder = new Encoder(ring);
     const rows = (kernel: string, of: (shape: readonly number[]) => number): number =>
       Math.max(0, ...shapes.filter((s) => s.kernel === kernel).map((s) => of(s.shape)));
     const most = Math.max(
       ...shapes
-        .filter(({ kernel }) => kernel !== ENCODING && kernel !== TOUCH)
+        .filter(({ kernel }) => kernel !== 'embed' && kernel !== TOUCH)
         .map(({ shape }) => shape.reduce((a, b) => a + b)),
     );
     const size = Math.min(most, ring.primes.length);
@@ -150,9 +152,10 @@ class KernelBench {
     const [a = 0, b = 0, c = 0, d = 0] = shape;
     const p = (call: number, which: number): Ptr =>
       this.#polynomials[(3 * call + which) % this.#polynomials.length]!;
-    if (kernel === ENCODING) {
+    if (kernel === 'embed') {
       const values = { re: Float64Array.from({ length: a }, (_, i) => Math.sin(i)), im: null };
-      return { run: () => void this.#encoder.embed(values, 2 ** 40) };
+      const basis = this.#context.levelBasis(this.#context.maxLevel);
+      return { run: () => this.#context.checkCoefficients(this.#encoder.embed(values, 2 ** 40), basis) };
     }
     const fits = (rows: number): boolean => rows <= ring.primes.length;
     switch (kernel) {
@@ -307,7 +310,7 @@ export function measureKernels(
 ): KernelTiming[] {
   const wanted = [...counts.values()].sort((a, b) => weigh(b) - weigh(a));
   const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
-  const bench = new KernelBench(ring, wanted);
+  const bench = new KernelBench(ring, parameters, wanted);
   const timings: KernelTiming[] = [bench.touch];
   const kernels = new Set<string>();
   const startMs = performance.now();
@@ -352,7 +355,7 @@ export function knownShare(counts: ShapeCounts, timings: readonly KernelTiming[]
 function roughCost(kernel: string): number {
   if (kernel === 'ntt' || kernel === 'intt') return 6;
   if (kernel === 'tensor' || kernel === 'uniform' || kernel === 'liftDoubles') return 4;
-  return kernel === ENCODING ? 0.001 : 0.4;
+  return kernel === 'embed' ? 0.001 : 0.4;
 }
 
 /** Time of counted work: measured shapes as they are, others by the nearest measured shape of their kernel. */

@@ -46,6 +46,7 @@ type KernelName =
   | 'decompose'
   | 'keySwitch'
   | 'innerProduct'
+  | 'embed'
   | 'liftDoubles'
   | 'uniform';
 
@@ -387,6 +388,17 @@ export class CheckedRing implements Ring {
     }
     this.#checkKey(digits.length, basis, key, keyBasis, keyDigits);
     this.#kernels.innerProduct(o0, o1, digits, basis, key, keyBasis, keyDigits, accumulate);
+  }
+
+  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array {
+    const count = re.length;
+    if (!isPowerOfTwo(count) || 2 * count > this.n || (im !== null && im.length !== count)) {
+      fail('The values must be a power of two, at most half of the degree.', 'HE_RING_ARGUMENT', {
+        values: count,
+        n: this.n,
+      });
+    }
+    return this.#kernels.embed(re, im, scale);
   }
 
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {

@@ -21,6 +21,7 @@ export function createNullBackend(): Backend {
 
 function nullKernels({ logN }: RingOptions): Kernels {
   const nothing = () => {};
+  const zeros = new Float64Array(2 ** logN);
   const rowBytes = 4 * 2 ** logN;
   const memory = new RowMemory({ base: rowBytes, rowBytes, limitRows: 2 ** 24, commit: () => true });
   return {
@@ -54,6 +55,7 @@ function nullKernels({ logN }: RingOptions): Kernels {
     decompose: nothing,
     keySwitch: nothing,
     innerProduct: nothing,
+    embed: () => zeros,
     liftDoubles: nothing,
     uniform: nothing,
   };

@@ -3,6 +3,7 @@ import { bitLength, bitReverse, roundTiesToEven } from '../bits.js';
 import { ChaCha20 } from '../chacha20.js';
 import { invMod, mulMod } from '../modular.js';
 import { rootOfUnity } from '../primes.js';
+import { SlotTransform } from '../slot-transform.js';
 import { CheckedRing, type Kernels } from './checked-ring.js';
 import { checkRingOptions } from './limits.js';
 import { RowMemory } from './row-memory.js';
@@ -336,6 +337,20 @@ class ReferenceKernels implements Kernels {
         }
       });
     }
+  }
+
+  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array {
+    const count = re.length;
+    const x = re.slice();
+    const y = im?.slice() ?? new Float64Array(count);
+    new SlotTransform(count).inverse(x, y);
+    const out = new Float64Array(this.#n);
+    const slots = this.#n / 2;
+    for (let j = 0, gap = slots / count; j < count; j++) {
+      out[j * gap] = x[j]! * scale;
+      out[j * gap + slots] = y[j]! * scale;
+    }
+    return out;
   }
 
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {

@@ -1,5 +1,5 @@
 /** Must equal `sotto_abi()` of a library. */
-export const ABI = 3;
+export const ABI = 4;
 
 /** Argument kinds: `p` an address, `i` a 32-bit integer, `l` a 64-bit size; the first letter is the result, `v` none. */
 export const signatures = {
@@ -32,6 +32,7 @@ export const signatures = {
   sotto_switch_rows: 'ippi',
   sotto_switch: 'vppippippppip',
   sotto_lift: 'vpppp',
+  sotto_embed: 'vpppipp',
   sotto_uniform: 'vpppipi',
 } as const satisfies Record<string, string>;
 

@@ -1,6 +1,7 @@
 import { SottoError } from '@sotto/base';
 import type { Basis, Ptr, RingOptions } from '../../backend.js';
 import { rootOfUnity } from '../../primes.js';
+import { slotRoots } from '../../slot-transform.js';
 import type { Kernels } from '../checked-ring.js';
 import { ColdMemory } from '../cold-memory.js';
 import { RowMemory } from '../row-memory.js';
@@ -43,6 +44,7 @@ export class CompiledKernels implements Kernels {
   #blockLeft = 0;
   #scratchAt = 0;
   #scratchRows = 0;
+  #roots: number | undefined;
 
   constructor(machine: Machine, { logN, primes }: RingOptions) {
     this.#machine = machine;
@@ -388,16 +390,28 @@ export class CompiledKernels implements Kernels {
     }
   }
 
+  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array {
+    const slots = this.#n / 2;
+    this.#roots ??= this.#placeWords(new Uint32Array(slotRoots(slots).buffer));
+    const out = this.#scratch(4);
+    const values = out + 2 * this.#rowBytes;
+    this.#machine.write(values, bytesOf(re));
+    const imaginary = values + this.#rowBytes;
+    if (im !== null) this.#machine.write(imaginary, bytesOf(im));
+    else this.#machine.view(imaginary, 2 * re.length).fill(0);
+    const factor = this.#stageWords(new Uint32Array(Float64Array.of(scale).buffer));
+    const logCount = Math.log2(re.length);
+    this.#functions.sotto_embed(this.#ring, out, values, logCount, factor, this.#roots);
+    return new Float64Array(this.#machine.read(out, 2 * this.#n).buffer);
+  }
+
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {
     const plan = this.#plan(`l${basis.id}`, 2, basis.size, (memory) => {
       const { at, size } = this.#bases[basis.id]!;
       this.#functions.sotto_plan_lift(this.#ring, memory, at, size);
     });
     const doubles = this.#scratch(2);
-    this.#machine.write(
-      doubles,
-      new Uint8Array(coefficients.buffer, coefficients.byteOffset, coefficients.byteLength),
-    );
+    this.#machine.write(doubles, bytesOf(coefficients));
     this.#functions.sotto_lift(this.#ring, plan, out, doubles);
   }
 
@@ -495,3 +509,6 @@ function putAddress(list: Uint32Array, at: number, address: Ptr): void {
   list[2 * at] = address;
   list[2 * at + 1] = Math.floor(address / 2 ** 32);
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);

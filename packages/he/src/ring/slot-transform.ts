@@ -13,16 +13,9 @@ export class SlotTransform {
   /** @param slots a power of two. */
   constructor(slots: number) {
     this.slots = slots;
-    this.#cos = new Float64Array(slots);
-    this.#sin = new Float64Array(slots);
-    for (let half = 1; half < slots; half *= 2) {
-      const order = 8 * half;
-      for (let j = 0, power = 1; j < half; j++, power = (5 * power) % order) {
-        const [cos, sin] = unitRoot(power, order);
-        this.#cos[half + j] = cos;
-        this.#sin[half + j] = sin;
-      }
-    }
+    const roots = slotRoots(slots);
+    this.#cos = roots.subarray(0, slots);
+    this.#sin = roots.subarray(slots);
     this.#reversed = new Uint32Array(slots);
     for (let i = 1; i < slots; i++) {
       this.#reversed[i] = (this.#reversed[i >> 1] >> 1) | (i & 1 ? slots >> 1 : 0);
@@ -89,6 +82,23 @@ export class SlotTransform {
       im[j] = y;
     }
   }
+}
+
+/**
+ * Factors of a transform of `slots` values and of all shorter ones: cosines, then sines; those of the stage with blocks of 2h values at
+ * h .. 2h-1.
+ */
+export function slotRoots(slots: number): Float64Array {
+  const out = new Float64Array(2 * slots);
+  for (let half = 1; half < slots; half *= 2) {
+    const order = 8 * half;
+    for (let j = 0, power = 1; j < half; j++, power = (5 * power) % order) {
+      const [cos, sin] = unitRoot(power, order);
+      out[half + j] = cos;
+      out[slots + half + j] = sin;
+    }
+  }
+  return out;
 }
 
 /** cos and sin of 2 pi k / order, reduced to the first octant so that both are exact to the last place or two. */
