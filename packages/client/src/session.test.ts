@@ -92,6 +92,21 @@ describe('a session', () => {
     expect(await codeOf(session.status())).toBe('SESSION_UNKNOWN');
   });
 
+  it('says which block of the prompt it is at', async () => {
+    const labels: string[] = [];
+    const session = await connect();
+    const privateText = 'a little girl named Lily who had a big red ball';
+    const { length } = model.tokenizer.encode(privateText, { bos: false });
+    await answer(session, {
+      ...{ publicText: 'Once', privateText, maxTokens: 2 },
+      onProgress: ({ label }) => labels.push(label.replace(/(block \d+\/\d+)?.*/, '$1')),
+    });
+    const blocks = Math.ceil(length / 4);
+    const named = Array.from({ length: blocks }, (_, i) => `block ${i + 1}/${blocks}`);
+    expect([...new Set(labels)]).toEqual([...named, '']);
+    await session.close();
+  });
+
   it('writes a conversation as the chat template of the model says', async () => {
     const chatTemplate = new ChatTemplate(
       '{% for m in messages %}{{ m.content }} said Tom.{% endfor %} The answer was',

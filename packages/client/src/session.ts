@@ -204,6 +204,7 @@ export class Session {
    */
   async *ask(question: Question): AsyncGenerator<AnswerToken, void, undefined> {
     const { maxTokens, signal } = question;
+    const { window } = this.#private;
     const prompt = promptOf(question, this.model, this.#private);
     if (this.#busy) {
       throw new SottoError('The session is answering another question.', {
@@ -224,7 +225,7 @@ export class Session {
         compare: question.compare ?? false,
         drafting: question.drafting,
         startMs,
-        window: this.#private.window,
+        window,
         knows: (token) => this.#private.knows(token),
         run: (tokens, position) =>
           runBlock(
@@ -232,7 +233,7 @@ export class Session {
               connection: this.#connection,
               privateSide: this.#private,
               session: this.info,
-              onProgress: question.onProgress,
+              onProgress: inBlock(question.onProgress, prompt, position, window.blockRows),
               signal,
             },
             tokens,
@@ -307,4 +308,18 @@ function requireRoom(window: Window, publicTokens: number, privateTokens: number
     },
     fix: 'Shorten the prompt or ask for fewer tokens.',
   });
+}
+
+/** Says which block of the prompt the progress is about, where a prompt has several. */
+function inBlock(
+  listener: ProgressListener | undefined,
+  { publicTokens, privateTokens }: Prompt,
+  position: number,
+  blockRows: number,
+): ProgressListener | undefined {
+  const blocks = Math.ceil(privateTokens.length / blockRows);
+  const row = position - publicTokens.length;
+  if (listener === undefined || blocks === 1 || row >= privateTokens.length) return listener;
+  const block = Math.floor(row / blockRows) + 1;
+  return (event) => listener({ ...event, label: `block ${block}/${blocks}, ${event.label}` });
 }
