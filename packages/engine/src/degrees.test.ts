@@ -51,7 +51,7 @@ test('a layer with wide windows gets higher degrees, the others stay as they are
 
 test('a narrow layer gets low degrees', () => {
   const narrow = chooseDegrees(
-    changed(1, { gate: 2, feedForwardMeanSquare: [1, 1.6], attentionMeanSquare: [1, 1.6], logSum: [-1, 1] }),
+    changed(1, { gate: 1, feedForwardMeanSquare: [1, 1.6], attentionMeanSquare: [1, 1.6], logSum: [-1, 1] }),
     config,
     12,
   );
@@ -73,7 +73,7 @@ test('layers continue on levels of the one before where that needs fewer refresh
   // Five refreshes a layer, when every layer starts with one: SiLU is too wide for the levels behind the middle.
   const wide = {
     ...calibration,
-    layers: calibration.layers.map((c) => ({ ...c, gate: 14, feedForwardMeanSquare: [0.1, 4] as const })),
+    layers: calibration.layers.map((c) => ({ ...c, gate: 22, feedForwardMeanSquare: [0.3, 4] as const })),
   };
   const { cuts, degrees } = chooseDegrees(wide, config, 12);
   expect(refreshesOf(cuts)).toBeLessThan(5 * config.layerCount - 1);

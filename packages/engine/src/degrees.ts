@@ -22,6 +22,7 @@ import {
   cutNames,
   kindsOf,
   layerDepths,
+  passStretches,
   refreshesOf,
   stretchDepths,
 } from './schedule.js';
@@ -45,7 +46,7 @@ const options: Readonly<Record<Chosen, readonly number[]>> = {
   inverse: [30, 62, 126, 254, 510],
   lastInverse: [15, 31, 63, 127, 255],
   feedForwardNorm: [7, 15, 31, 63],
-  silu: [7, 15, 31, 63, 127],
+  silu: [7, 15, 23, 31, 63, 127],
 };
 const squaringOptions = [3, 2, 4];
 
@@ -58,6 +59,9 @@ const targets: Readonly<Record<Chosen, number>> = {
   feedForwardNorm: 1e-4,
   silu: 1e-3,
 };
+
+/** SiLU's error is nearly all of that of the logits: levels that a stretch has left go into it until it is this small. */
+const FINE_SILU = 1e-4;
 
 /** Largest errors with which the approximated model still is the model. */
 const limits: Readonly<Record<Chosen | keyof PolynomialErrors, number>> = {
@@ -216,6 +220,31 @@ export interface DegreeChoice {
   readonly shared?: DegreeChoice;
 }
 
+/** Degrees with that of SiLU raised in every layer until it is {@link FINE_SILU exact}, where the levels between refreshes allow it. */
+function refinedSilu(
+  tables: readonly LayerErrors[],
+  cuts: DegreeChoice['cuts'],
+  layers: readonly Rated[],
+  usable: number,
+): Degrees[] {
+  const chosen = layers.map(({ degrees }) => degrees);
+  const fits = (): boolean => {
+    const depths = chosen.map((degrees) => layerDepths(degrees));
+    return passStretches(depths, cuts).every((ofLayer) => Object.values(ofLayer).every((d) => d <= usable));
+  };
+  tables.forEach((errors, layer) => {
+    for (const silu of options.silu) {
+      const before = chosen[layer]!;
+      if (silu <= before.silu || errors.of('silu', before) <= FINE_SILU) continue;
+      chosen[layer] = { ...before, silu };
+      if (fits()) continue;
+      chosen[layer] = before;
+      return;
+    }
+  });
+  return chosen;
+}
+
 const worst = (layers: readonly Rated[]): number => Math.max(...layers.map(({ missedBits }) => missedBits));
 
 /**
@@ -252,7 +281,7 @@ function chooseForSoftmax(calibration: Calibration, config: LlamaConfig, usable:
       worst(shared.layers) + TOLERATED_BITS,
     );
     const choiceOf = (cuts: DegreeChoice['cuts'], layers: readonly Rated[]): DegreeChoice => {
-      const degrees = layers.map((layer) => layer.degrees);
+      const degrees = refinedSilu(tables, cuts, layers, usable);
       const polynomials = calibration.layers.map((c, layer) => layerPolynomials(c, config, degrees[layer]!));
       return { cuts, degrees, polynomials };
     };

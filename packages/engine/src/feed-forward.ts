@@ -18,7 +18,15 @@ export function gateAndUp<C extends object>(s: LayerScope<C>, x: C): C {
   });
 }
 
-/** SiLU of the gate, and up, from {@link gateAndUp}. */
+/** SiLU of the gate times up, from {@link gateAndUp}. */
+export function gated<C extends object>(s: LayerScope<C>, halves: C): C {
+  return s.m.ev.scope(() => {
+    const { real, imaginary } = s.m.split(halves);
+    return s.guard.product(real, imaginary, s.polynomials.silu!);
+  });
+}
+
+/** SiLU of the gate, and up, from {@link gateAndUp}: where they are refreshed before they are multiplied. */
 export function activate<C extends object>(s: LayerScope<C>, halves: C): { gate: C; up: C } {
   return s.m.ev.scope(() => {
     const { real, imaginary } = s.m.split(halves);
@@ -26,11 +34,10 @@ export function activate<C extends object>(s: LayerScope<C>, halves: C): { gate:
   });
 }
 
-/** The down projection at the scale of the next norm. */
-export function down<C extends object>(s: LayerScope<C>, gate: C, up: C): C {
+/** The down projection of {@link gated}, at the scale of the next norm. */
+export function down<C extends object>(s: LayerScope<C>, inner: C): C {
   const { m, layout, plains, model, polynomials: p, index } = s;
   return m.ev.scope(() => {
-    const inner = m.mul(gate, up);
     const map = feedForwardOutput(model, layout, index, p, s.nextStreamScale);
     const parts = m.map(inner, (level) => plains.map(map, level));
     return sumSlots(m.ev, parts, layout.features / layout.width, layout.width * layout.blockRows);

@@ -13,7 +13,7 @@ import {
 } from './attention.js';
 import type { BlockPlace } from './block.js';
 import type { AnyLayerCalibration } from './calibration.js';
-import { activate, bilinear, down, gateAndUp } from './feed-forward.js';
+import { activate, bilinear, down, gateAndUp, gated } from './feed-forward.js';
 import { kernelSums, projectHeads } from './kernel-attention.js';
 import { type BlockRows, type CachedLayer, type CacheLayer, layerParts, partsOf } from './kv-cache.js';
 import type { Layout } from './layout.js';
@@ -163,15 +163,18 @@ export async function runLayer<C extends object>(
     const halves = hold(gateAndUp(s, middle));
     s.see('gate', halves);
     const state = s.cuts.includes('gate') ? await renew('gate', halves) : halves;
+    if (!s.cuts.includes('silu')) {
+      const inner = hold(gated(s, state));
+      free(state);
+      s.see('silu', inner);
+      return hold(down(s, inner));
+    }
     const active = activate(s, state);
     free(state);
-    let gate = hold(active.gate);
-    let up = hold(active.up);
-    s.see('silu', gate);
-    if (s.cuts.includes('silu')) {
-      [gate, up] = (await renewAll('silu', [gate, up], s.startLevel('silu') - 1)) as [C, C];
-    }
-    return hold(down(s, gate, up));
+    const both = [hold(active.gate), hold(active.up)];
+    s.see('silu', active.gate);
+    const [gate, up] = await renewAll('silu', both, s.startLevel('silu') - 1);
+    return hold(down(s, hold(ev.mulNew(gate!, up!))));
   };
   try {
     s.see('start', input);

@@ -4,7 +4,7 @@ import { chooseCuts, layerDepths, passStretches, refreshesOf, stretchDepths } fr
 
 const depths = layerDepths(defaultDegrees);
 
-test('a stock layer is 42 levels deep', () => {
+test('a stock layer is 41 levels deep', () => {
   expect(depths.at).toEqual({
     start: 0,
     score: 7,
@@ -16,18 +16,18 @@ test('a stock layer is 42 levels deep', () => {
     gate: 36,
     silu: 40,
   });
-  expect(depths.end).toBe(42);
+  expect(depths.end).toBe(41);
 });
 
 describe('refreshes of a layer by usable levels', () => {
   test.each([
     [9, 6],
     [10, 5],
-    [11, 5],
+    [11, 4],
     [12, 4],
     [14, 4],
     [17, 3],
-    [42, 1],
+    [41, 1],
   ])('%d levels: %d refreshes', (usable, count) => {
     const cuts = chooseCuts(depths, usable);
     expect(cuts.length).toBe(count);
@@ -48,11 +48,11 @@ test('stretches reach over the end of a layer when the next one has no refresh a
     ['start', 'gate'],
   ] as const;
   expect(passStretches([depths, depths, depths], cuts)).toEqual([
-    // A refresh of SiLU and up has one level more to take them apart.
-    { start: 30, middle: 10, silu: 1 + 2 + 7 },
-    { score: 23, middle: 12 },
-    { start: 36, gate: 6 },
+    // A refresh of SiLU and up has two levels more: to take them apart, and for their product.
+    { start: 30, middle: 10, silu: 2 + 1 + 7 },
+    { score: 23, middle: 11 },
+    { start: 36, gate: 5 },
   ]);
   expect(refreshesOf(cuts)).toBe(6);
-  expect(passStretches([depths], [[]])).toEqual([{ start: 42 }]);
+  expect(passStretches([depths], [[]])).toEqual([{ start: 41 }]);
 });

@@ -79,7 +79,8 @@ export function layerDepths(
   }
   const gate = middle + 1 + polynomialDepth(degrees.feedForwardNorm) + 1;
   const silu = gate + polynomialDepth(degrees.silu);
-  return { at: { start: 0, ...attention, gate, silu }, end: silu + 2 };
+  // Without a refresh at SiLU its polynomial takes up along as a factor; with one the product follows.
+  return { at: { start: 0, ...attention, gate, silu }, end: silu + 1 };
 }
 
 function softmaxDepths(degrees: Degrees, norm: number) {
@@ -112,8 +113,8 @@ export function stepsOf(depths: LayerDepths): number {
   return placesOf(depths).length + 1;
 }
 
-/** A refresh of two packed values is followed by one product that takes them apart. */
-const unpackingLevels = (cut: CutName): number => (cut === 'silu' ? 1 : 0);
+/** A refresh of SiLU and up is followed by a product that takes them apart, and theirs. */
+const unpackingLevels = (cut: CutName): number => (cut === 'silu' ? 2 : 0);
 
 /**
  * Whether the state at a cut is one real value, so that a refresh there can carry the row norms of the keys in its imaginary half and

@@ -202,22 +202,25 @@ export function idealGate(s: IdealScope, xs: readonly Float64Array[]): Ideal {
 /** In the outer half of its window SiLU is allowed more than in the inner one, by the weight of its fit. */
 const outerSilu = (v: number): number => Math.max(1, (0.1 + v * v) / 0.35);
 
-export function idealSilu(s: IdealScope, gate: SlotVector): Ideal {
+/** @param up what SiLU is multiplied by; null where both are refreshed first. */
+export function idealSilu(s: IdealScope, gate: SlotVector, up: Float64Array | null): Ideal {
   const { polynomials: p } = s;
   const b = new Builder();
   eachScore(s, (slot) => {
     const v = 2 * at(gate.re, slot);
+    const factor = up === null ? 1 : at(up, slot);
+    const allowed = (errorOf(s, 'silu') / p.gateScale) * outerSilu(v);
     b.reach(v);
-    b.add(slot, silu(v * p.gateScale) / p.gateScale, (errorOf(s, 'silu') / p.gateScale) * outerSilu(v));
+    b.add(slot, (factor * silu(v * p.gateScale)) / p.gateScale, Math.abs(factor) * allowed);
   });
   return b.finish(false, limitOf(p.silu!));
 }
 
-/** The residual stream after the layer, from SiLU, up and the stream before the feed-forward half. */
+/** The residual stream after the layer, from SiLU (times up where that is not apart) and the stream before the feed-forward half. */
 export function idealEnd(
   s: IdealScope,
   active: SlotVector,
-  up: Float64Array,
+  up: Float64Array | null,
   xs: readonly Float64Array[],
 ): Ideal {
   const { model, layout: l, polynomials: p, index } = s;
@@ -229,7 +232,8 @@ export function idealEnd(
       const i = innerOf(l, feature);
       const slot = feature * l.blockRows + row;
       // Each inner feature is there several times.
-      if (i < config.hiddenDim) inner[i] = at(active.re, slot) * p.gateScale * at(up, slot) * p.upScale;
+      const factor = up === null ? 1 : at(up, slot);
+      if (i < config.hiddenDim) inner[i] = at(active.re, slot) * p.gateScale * factor * p.upScale;
     }
     const delta = product(model.layers[index]!.w2, inner, config.dim);
     return delta.map((value, i) => value + x[i]!);

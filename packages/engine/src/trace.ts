@@ -3,6 +3,7 @@ import { forwardRows, type KvCache, type LlamaModel } from '@sotto/model';
 import type { Calibration } from './calibration.js';
 import type { Conversation, TransformerOptions } from './execute.js';
 import type { Plan } from './plan.js';
+import type { CutName } from './schedule.js';
 import {
   idealEnd,
   idealExponential,
@@ -62,6 +63,9 @@ export function bitsOf(error: number, magnitude: number): number {
   if (!(error <= Number.MAX_VALUE)) return Number.NEGATIVE_INFINITY;
   return Math.min(52, -Math.log2(error / magnitude));
 }
+
+/** Up, from a state with half of gate + i up. */
+const upOf = (halves: SlotVector): Float64Array => halves.im!.map((v) => 2 * v);
 
 /**
  * Compares every state of a pass with what it should be: the exact function, in float64 and row by row, of the decrypted states
@@ -199,14 +203,17 @@ export class PrecisionTrace<C> {
       case 'gate':
         return idealGate(s, this.#middle);
       case 'silu':
-        this.#states.delete('up');
-        return idealSilu(s, of('gate'));
+        return idealSilu(s, of('gate'), this.#isRefreshed(s, 'silu') ? null : upOf(of('gate')));
       default: {
         if (s.polynomials.silu === null) return idealBilinear(s, this.#middle);
-        const up = this.#states.get('up')?.re ?? of('gate').im!.map((v) => 2 * v);
+        const up = this.#isRefreshed(s, 'silu') ? of('up').re : null;
         return idealEnd(s, of('silu'), up, this.#middle);
       }
     }
+  }
+
+  #isRefreshed({ index }: IdealScope, cut: CutName): boolean {
+    return this.#options.plan.cuts[index]!.includes(cut);
   }
 
   #modelBits(s: IdealScope, state: string, layer: number, got: SlotVector): number | null {

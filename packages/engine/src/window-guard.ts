@@ -1,4 +1,8 @@
-import { evaluateChebyshevGuarded } from '@sotto/he/circuits';
+import {
+  evaluateChebyshevGuarded,
+  evaluateChebyshevProductGuarded,
+  type GuardedValue,
+} from '@sotto/he/circuits';
 import { attentionKindOf, gateKindOf, type LlamaConfig } from '@sotto/model';
 import type { Arithmetic } from './arithmetic.js';
 import type { Layout } from './layout.js';
@@ -27,8 +31,19 @@ export class WindowGuard<C extends object> {
   /** A polynomial whose argument is watched. */
   polynomial(x: C, coefficients: readonly number[]): C {
     const { ev } = this.#m;
+    return this.#watch(() => evaluateChebyshevGuarded(ev, x, coefficients));
+  }
+
+  /** A polynomial whose argument is watched, times a factor. */
+  product(x: C, factor: C, coefficients: readonly number[]): C {
+    const { ev } = this.#m;
+    return this.#watch(() => evaluateChebyshevProductGuarded(ev, x, factor, coefficients));
+  }
+
+  #watch(evaluate: () => GuardedValue<C>): C {
+    const { ev } = this.#m;
     return ev.scope(() => {
-      const { value, guard } = evaluateChebyshevGuarded(ev, x, coefficients);
+      const { value, guard } = evaluate();
       this.#guards.push(ev.keep(ev.copyNew(this.#m.lower(guard, this.#level + 1))));
       return value;
     });
