@@ -11,7 +11,7 @@ import {
   type Rate,
   type SanitizerTable,
   sanitizeForAttack,
-  tableMechanism,
+  tableChannel,
   wordIds,
 } from '@sotto/privacy';
 import { ScoringModel } from './attack-model.js';
@@ -21,6 +21,10 @@ import { modelFilesOf, modelOptions } from './options.js';
 
 export const contextOptions: OptionSpecs = {
   'no-context': { help: 'Leave out the attacks that read words together, which need a language model.' },
+  attacker: {
+    value: 'PATH',
+    help: 'Model that reads the texts, its tokenizer with it; the served one when absent. The larger, the more it finds, and the slower.',
+  },
   text: {
     value: 'FILE',
     help: 'Texts to attack, one a line; the later half teaches the attacker. Texts of the model itself when absent.',
@@ -30,10 +34,12 @@ export const contextOptions: OptionSpecs = {
   ...modelOptions,
 };
 
-/** Attacks with context, by the model that would be served. */
+/** Attacks with context, by the model that would be served or by another one. */
 export interface ServedModelAudit extends ContextAudit {
   readonly model: NonNullable<ContextAudit['model']>;
   readonly servedModel: string;
+  /** The model that read the texts. */
+  readonly attacker: string;
   readonly source: string;
   /** Texts that bigrams and frequencies were learnt from. */
   readonly learntFrom: number;
@@ -97,6 +103,9 @@ export async function servedModelAudit(
   const local = await loadLocalModel(modelFilesOf(options));
   const model = accelerate(local.weights);
   const { tokenizer } = local;
+  const attackerPath = options.text('attacker');
+  const attacker = attackerPath === undefined ? local : await loadLocalModel({ model: attackerPath });
+  const attackerModel = attackerPath === undefined ? model : accelerate(attacker.weights);
   const count = options.integer('texts', 1, 10_000)!;
   const words = options.integer('words', 2, 1000)!;
   const path = options.text('text');
@@ -105,13 +114,9 @@ export async function servedModelAudit(
     attacked = textsOf(model, tokenizer, count, words, 1);
     lessons = textsOf(model, tokenizer, LESSONS * count, words, 1_000_000);
   } else {
-    const corpus = await readCorpus(
-      path,
-      tokenizer,
-      Math.min(MOST_TOKENS, model.config.contextLength - 1),
-      100_000,
-    );
-    const all = corpus.texts.map((tokens) => tokenizer.decode(tokens));
+    const most = Math.min(MOST_TOKENS, attackerModel.config.contextLength - 1);
+    const corpus = await readCorpus(path, attacker.tokenizer, most, 100_000);
+    const all = corpus.texts.map((tokens) => attacker.tokenizer.decode(tokens).trim());
     attacked = all.slice(0, Math.min(count, all.length >> 1));
     lessons = all.slice(all.length >> 1);
   }
@@ -121,9 +126,9 @@ export async function servedModelAudit(
     lessons.map((text) => wordIds(text, idOf)),
     table.words.length,
   );
-  const mechanism = tableMechanism(table);
+  const channel = tableChannel(table);
   const texts: AttackText[] = attacked
-    .map((text) => sanitizeForAttack(text, mechanism, idOf, source, words))
+    .map((text) => sanitizeForAttack(text, channel, table.words, idOf, source, words))
     .filter(({ originals }) => originals.length > 0);
   if (texts.length === 0) {
     throw new SottoError('There is no text to attack.', {
@@ -132,22 +137,25 @@ export async function servedModelAudit(
       fix: 'Give at least two texts with words of the table, or none, so that the model writes some.',
     });
   }
-  const found = auditContext(mechanism, {
+  const found = auditContext(channel, {
     texts,
     words: table.words,
     bigrams,
-    model: new ScoringModel(model, tokenizer),
+    model: new ScoringModel(attackerModel, attacker.tokenizer),
     onText(done) {
       output.signal.throwIfAborted();
       if (output.interactive) output.err(`\rtext ${done} of ${texts.length} `);
     },
   });
   if (output.interactive) output.err('\r');
-  const tokens = attacked.flatMap((text) => tokenizer.encode(text, { bos: false })).slice(0, WIRE_TOKENS);
+  const tokens = textsOf(model, tokenizer, 2, WIRE_TOKENS, 1)
+    .flatMap((text) => tokenizer.encode(text, { bos: false }))
+    .slice(0, WIRE_TOKENS);
   return {
     ...found,
     model: found.model!,
     servedModel: local.name,
+    attacker: attacker.name,
     source: path === undefined ? 'texts of the model itself' : 'the given texts',
     learntFrom: lessons.length,
     embeddingWire: wireRate(model, tokens),

@@ -206,7 +206,8 @@ describe('sotto audit', () => {
   });
 
   it('attacks a table and shows what published methods keep', async () => {
-    const few = ['--texts', '2', '--words', '12', '--model', 'stories260K'];
+    const models = ['--model', 'stories260K', '--attacker', 'sotto-stories-2x128'];
+    const few = ['--texts', '2', '--words', '12', ...models];
     const { code, out } = await sotto('audit', '--table', 'neutral', '--draws', '50000', ...few, '--json');
     expect(code).toBe(0);
     const report = JSON.parse(out);
@@ -214,6 +215,7 @@ describe('sotto audit', () => {
     expect(report.drawn.epsilonAtLeast).toBeLessThanOrEqual(report.certificate.epsilon);
     const { context } = report;
     expect(context).toMatchObject({ texts: 2, words: 24, learntFrom: 48, servedModel: 'stories260K' });
+    expect(context.attacker).toContain('sotto-stories');
     // Together, words of a text say more than each by itself; vectors instead of tokens hide nothing.
     expect(context.model.reconstruction.rate).toBeGreaterThan(context.kept.rate);
     expect(context.embeddingWire.rate).toBe(1);

@@ -19,18 +19,19 @@ interface Place {
   readonly at: number;
 }
 
+/** A substitute and all that it may stand for. */
 interface Entry {
-  readonly places: Place[];
+  /** {@link fold}ed. */
+  readonly substitute: string;
   /** Words in front that must agree. */
   readonly wordsInFront: number;
+  readonly places: Place[];
+  /** Whether the places are complete: in order, those in clear among them. */
+  ready: boolean;
+  /** Whether they hold different words. */
+  several: boolean;
   /** The place whose word was put back last; -1 before any. */
   last: number;
-}
-
-interface TrieNode {
-  readonly next: Map<string, TrieNode>;
-  /** What the path to here may stand for; null inside a longer substitute. */
-  entry: Entry | null;
 }
 
 interface Match {
@@ -41,11 +42,23 @@ interface Match {
 /** Words in front of a place that are compared at most, and UTF-16 units that they may take. */
 const WORDS_IN_FRONT = 4;
 const UNITS_IN_FRONT = 200;
+/** What was read is forgotten, but for its end, when it is longer. */
+const TAIL_UNITS = 4096;
 
-/** Lower case where that keeps the length, so that positions stay the same. */
-function folded(unit: string): string {
-  const lower = unit.toLowerCase();
-  return lower.length === unit.length ? lower : unit;
+const ASCII = /^[\0-\x7f]*$/;
+
+function foldedUnit(unit: number): number {
+  if (unit < 128) return unit >= 65 && unit <= 90 ? unit + 32 : unit;
+  const lower = String.fromCharCode(unit).toLowerCase();
+  return lower.length === 1 ? lower.charCodeAt(0) : unit;
+}
+
+/** Lower case unit by unit, where that keeps the length, so that positions and beginnings stay the same. */
+function fold(text: string): string {
+  if (ASCII.test(text)) return text.toLowerCase();
+  let out = '';
+  for (let i = 0; i < text.length; i++) out += String.fromCharCode(foldedUnit(text.charCodeAt(i)));
+  return out;
 }
 
 /**
@@ -62,9 +75,13 @@ function folded(unit: string): string {
  * As a stream it holds back only what may still become a substitute, and its output does not depend on how the text is cut.
  */
 export class Desanitizer {
-  readonly #root: TrieNode = { next: new Map(), entry: null };
   readonly #sent: string;
-  readonly #entries: Entry[] = [];
+  /** {@link fold}ed, when first needed. */
+  #folded: string | null = null;
+  readonly #substitutions: readonly Substitution[];
+  readonly #entries = new Map<string, Entry>();
+  /** Entries by the first unit of the substitute, the longest first. */
+  readonly #beginnings = new Map<number, Entry[]>();
   #held = '';
   /** End of what was read, as it came. */
   #tail = '';
@@ -72,36 +89,31 @@ export class Desanitizer {
   #afterWord = false;
   #restored = 0;
   #byPlace = 0;
-  readonly #decoder = new TextDecoder('utf-8');
+  #decoder: TextDecoder | null = null;
 
   /**
-   * @param substitutions places of the sent text, in any order
+   * @param substitutions places of the sent text, in order
    * @param sent all that was sent, words in clear included
    */
-  constructor(substitutions: Iterable<Substitution>, sent: string) {
+  constructor(substitutions: readonly Substitution[], sent: string) {
     this.#sent = sent;
+    this.#substitutions = substitutions;
     for (const { original, substitute, at, wordsInFront = 0 } of substitutions) {
       if (substitute === '') continue;
-      let node = this.#root;
-      for (const unit of substitute.split('')) {
-        const key = folded(unit);
-        let next = node.next.get(key);
-        if (next === undefined) {
-          next = { next: new Map(), entry: null };
-          node.next.set(key, next);
-        }
-        node = next;
+      const key = fold(substitute);
+      let entry = this.#entries.get(key);
+      if (entry === undefined) {
+        entry = { substitute: key, wordsInFront, places: [], ready: false, several: false, last: -1 };
+        this.#entries.set(key, entry);
+        const unit = key.charCodeAt(0);
+        const first = this.#beginnings.get(unit);
+        if (first === undefined) this.#beginnings.set(unit, [entry]);
+        else first.push(entry);
       }
-      if (node.entry === null) {
-        node.entry = { places: [], wordsInFront, last: -1 };
-        this.#entries.push(node.entry);
-      }
-      node.entry.places.push({ original, at });
+      entry.places.push({ original, at });
     }
-    this.#addClearPlaces();
-    for (const entry of this.#entries) {
-      entry.places.sort((a, b) => a.at - b.at);
-      unifySpelling(entry.places);
+    for (const list of this.#beginnings.values()) {
+      if (list.length > 1) list.sort((a, b) => b.substitute.length - a.substitute.length);
     }
   }
 
@@ -117,17 +129,17 @@ export class Desanitizer {
 
   /** The next part of the text, as a string or as UTF-8 bytes cut anywhere; returns what is decided. */
   push(part: string | Uint8Array): string {
-    this.#held += typeof part === 'string' ? part : this.#decoder.decode(part, { stream: true });
+    this.#held += typeof part === 'string' ? part : this.#decode(part);
     return this.#advance(false);
   }
 
   /** The rest. The object may then be used for another text. */
   finish(): string {
-    this.#held += this.#decoder.decode();
+    this.#held += this.#decoder?.decode() ?? '';
     const out = this.#advance(true);
     this.#afterWord = false;
     this.#tail = '';
-    for (const entry of this.#entries) entry.last = -1;
+    for (const entry of this.#entries.values()) entry.last = -1;
     return out;
   }
 
@@ -136,21 +148,9 @@ export class Desanitizer {
     return this.push(text) + this.finish();
   }
 
-  /** Substitutes that the sent text also has where nothing was replaced. */
-  #addClearPlaces(): void {
-    const replaced = new Set(this.#entries.flatMap(({ places }) => places.map(({ at }) => at)));
-    const text = this.#sent;
-    for (let at = 0; at < text.length; ) {
-      const found = this.#insideWord(text, at) ? null : (this.#match(text, at, true) as Match | null);
-      if (found !== null && !replaced.has(at)) {
-        found.entry.places.push({ original: null, at });
-      }
-      const code = text.codePointAt(at)!;
-      const length = found?.length ?? (code < 0x10000 ? 1 : 2);
-      this.#afterWord = found === null ? isWordCharacter(code) : endsInWord(text.slice(at, at + length));
-      at += length;
-    }
-    this.#afterWord = false;
+  #decode(bytes: Uint8Array): string {
+    this.#decoder ??= new TextDecoder('utf-8');
+    return this.#decoder.decode(bytes, { stream: true });
   }
 
   #advance(ended: boolean): string {
@@ -158,11 +158,19 @@ export class Desanitizer {
     let out = '';
     let at = 0;
     while (at < text.length) {
+      if (this.#afterWord) {
+        const from = at;
+        while (at < text.length && isPlainWord(text.charCodeAt(at))) at++;
+        if (at > from) {
+          out += text.slice(from, at);
+          continue;
+        }
+      }
       const found = this.#insideWord(text, at) ? null : this.#match(text, at, ended);
       if (found === 'wait') break;
       if (found !== null) {
         const matched = text.slice(at, at + found.length);
-        const original = this.#originalOf(found.entry, text.slice(0, at));
+        const original = this.#originalOf(found.entry, text, at);
         const back = original === null ? matched : likeCase(original, matched);
         if (back !== matched) this.#restored++;
         out += back;
@@ -180,24 +188,57 @@ export class Desanitizer {
       at += point.length;
     }
     this.#held = text.slice(at);
-    this.#tail = (this.#tail + text.slice(0, at)).slice(-UNITS_IN_FRONT);
+    this.#tail += text.slice(0, at);
+    if (this.#tail.length > TAIL_UNITS) this.#tail = this.#tail.slice(-UNITS_IN_FRONT);
     return out;
   }
 
-  /** The word behind a substitute that follows a text; null where it was sent as it is, or is not the one that was sent. */
-  #originalOf(entry: Entry, text: string): string | null {
-    const { places, wordsInFront } = entry;
-    const first = places[0]!.original;
-    const several = places.some(({ original }) => original !== first);
-    if (!several && wordsInFront === 0) return first;
-    const before = (this.#tail + text).slice(-UNITS_IN_FRONT);
-    const agreement = places.map(({ at }) => commonWords(before, before.length, this.#sent, at));
-    const most = Math.max(...agreement);
+  /** The word behind a substitute at a position; null where it was sent as it is, or is not the one that was sent. */
+  #originalOf(entry: Entry, text: string, at: number): string | null {
+    if (!entry.ready) this.#complete(entry);
+    const { places, several, wordsInFront } = entry;
+    if (!several && wordsInFront === 0) return places[0]!.original;
+    const before = (this.#tail + text.slice(0, at)).slice(-UNITS_IN_FRONT);
+    let [most, chosen] = [-1, -1];
+    places.forEach((place, i) => {
+      const agreement = commonWords(before, before.length, this.#sent, place.at);
+      // Of those that agree equally, the first one behind the place of last time; without such a one the first.
+      const next = agreement === most && chosen <= entry.last && i > entry.last;
+      if (agreement > most || next) [most, chosen] = [agreement, i];
+    });
     if (most < wordsInFront) return null;
-    const later = agreement.findIndex((value, i) => value === most && i > entry.last);
-    entry.last = later >= 0 ? later : agreement.indexOf(most);
+    entry.last = chosen;
     if (several) this.#byPlace++;
-    return places[entry.last]!.original;
+    return places[chosen]!.original;
+  }
+
+  /** Adds the places of the sent text that have a substitute where nothing was replaced. */
+  #complete(entry: Entry): void {
+    const { substitute, places } = entry;
+    this.#folded ??= fold(this.#sent);
+    const sent = this.#folded;
+    const known = places.length;
+    let inPlaces = 0;
+    for (let at = sent.indexOf(substitute); at >= 0; at = sent.indexOf(substitute, at + 1)) {
+      // Places are in order.
+      while (inPlaces < known && places[inPlaces]!.at < at) inPlaces++;
+      const replaced = inPlaces < known && places[inPlaces]!.at === at;
+      if (!replaced && standsAlone(sent, at, at + substitute.length) && !this.#isReplaced(at)) {
+        places.push({ original: null, at });
+      }
+    }
+    if (places.length > known) places.sort((a, b) => a.at - b.at);
+    if (places.length > 1) {
+      unifySpelling(places);
+      entry.several = places.some(({ original }) => original !== places[0]!.original);
+    }
+    entry.ready = true;
+  }
+
+  #isReplaced(position: number): boolean {
+    return this.#substitutions.some(
+      ({ at, substitute }) => position >= at && position < at + substitute.length,
+    );
   }
 
   #insideWord(text: string, at: number): boolean {
@@ -206,40 +247,60 @@ export class Desanitizer {
 
   /** The longest substitute at a position that ends at a word's end; `wait` when more text may change the answer. */
   #match(text: string, at: number, ended: boolean): Match | 'wait' | null {
-    let node = this.#root;
-    let best: Match | null = null;
-    for (let i = at; ; i++) {
-      if (node.entry !== null) {
-        const next = text.codePointAt(i);
-        const unsure = next === undefined || (i + 1 === text.length && next >= 0xd800 && next < 0xdc00);
-        if (unsure && !ended) return 'wait';
-        const inWord = i > at && endsInWord(text.slice(at, i));
-        if (next === undefined || !inWord || !isWordCharacter(next)) {
-          best = { length: i - at, entry: node.entry };
-        }
+    const entries = this.#beginnings.get(foldedUnit(text.charCodeAt(at)));
+    if (entries === undefined) return null;
+    for (const entry of entries) {
+      const { length } = entry.substitute;
+      const end = at + length;
+      const there = fold(text.slice(at, end));
+      if (end > text.length) {
+        if (!ended && entry.substitute.startsWith(there)) return 'wait';
+        continue;
       }
-      if (node.next.size === 0) return best;
-      if (i === text.length) return ended ? best : 'wait';
-      const next = node.next.get(folded(text[i]!));
-      if (next === undefined) return best;
-      node = next;
+      if (there !== entry.substitute) continue;
+      const next = text.codePointAt(end);
+      const unsure = next === undefined || (end + 1 === text.length && next >= 0xd800 && next < 0xdc00);
+      if (unsure && !ended) return 'wait';
+      if (next === undefined || !endsInWord(there) || !isWordCharacter(next)) return { length, entry };
     }
+    return null;
   }
 }
 
+function isPlainWord(unit: number): boolean {
+  return (
+    (unit >= 97 && unit <= 122) || (unit >= 65 && unit <= 90) || (unit >= 48 && unit <= 57) || unit === 95
+  );
+}
+
+/** Whether a part of a text is no part of a longer word. */
+function standsAlone(text: string, start: number, end: number): boolean {
+  const before =
+    endsInWord(text.slice(Math.max(0, start - 2), start)) && isWordCharacter(text.codePointAt(start)!);
+  const behind =
+    end < text.length && endsInWord(text.slice(start, end)) && isWordCharacter(text.codePointAt(end)!);
+  return !before && !behind;
+}
+
+const hasWordAt = (text: string, at: number): boolean => at >= 0 && isWordCharacter(text.charCodeAt(at));
+
 /** How many of the last words of `a` before `atA` and of `b` before `atB` are the same, letter case aside. */
 function commonWords(a: string, atA: number, b: string, atB: number): number {
-  const word = (text: string, at: number) => at >= 0 && isWordCharacter(text.charCodeAt(at));
-  let [i, j] = [atA - 1, atB - 1];
+  let i = atA - 1;
+  let j = atB - 1;
   for (let count = 0; count < WORDS_IN_FRONT; count++) {
-    while (i >= 0 && !word(a, i)) i--;
-    while (j >= 0 && !word(b, j)) j--;
+    while (i >= 0 && !hasWordAt(a, i)) i--;
+    while (j >= 0 && !hasWordAt(b, j)) j--;
     if (i < 0 || j < 0) return count;
-    while (word(a, i) && word(b, j) && folded(a[i]!) === folded(b[j]!)) {
+    while (
+      hasWordAt(a, i) &&
+      hasWordAt(b, j) &&
+      foldedUnit(a.charCodeAt(i)) === foldedUnit(b.charCodeAt(j))
+    ) {
       i--;
       j--;
     }
-    if (word(a, i) || word(b, j)) return count;
+    if (hasWordAt(a, i) || hasWordAt(b, j)) return count;
   }
   return WORDS_IN_FRONT;
 }

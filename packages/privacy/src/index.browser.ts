@@ -2,7 +2,7 @@
 export { Desanitizer, type Substitution } from './desanitizer.js';
 export { type Budget, Ledger, type Statement, verifyLedger } from './ledger/ledger.js';
 export { type LedgerStorage, MemoryStorage } from './ledger/storage.js';
-export { MemoContext, ReplyMemo } from './memo.js';
+export { FixedReply, MemoContext, ReplyMemo } from './memo.js';
 export {
   blockEntropyBits,
   type Policy,

@@ -1,13 +1,14 @@
 // What also runs in a page, and what needs files, audits tables or makes them.
 export { type AttackText, sanitizeForAttack, wordIds } from './attacks/attack-texts.js';
 export { type Audit, audit } from './attacks/audit.js';
+export { type Behind, type Channel, mechanismChannel, tableChannel } from './attacks/channel.js';
 export {
   type AttackModel,
   auditContext,
   type ContextAudit,
   type ContextOptions,
 } from './attacks/context.js';
-export { BigramModel, type HmmGuess, hmmGuess } from './attacks/hmm.js';
+export { BigramModel, type HmmGuess, hmmDecode, hmmGuess } from './attacks/hmm.js';
 export {
   type AttributeLeak,
   attributeLeak,
@@ -76,7 +77,7 @@ export {
   type Verdict,
 } from './mechanisms/mechanism.js';
 export { type Noise, noisyMaxProbabilities } from './mechanisms/noisy-max.js';
-export { Hmac, PrfSource, type RandomSource, SystemSource, uniformBelow } from './random/source.js';
+export { Hmac, type RandomSource, SystemSource, uniformBelow } from './random/source.js';
 export { readShippedTable, type ShippedTable, shippedTables } from './shipped.js';
 export { type Certificate, certify, type WorstPair } from './table/certificate.js';
 export { decodeTable, encodeTable } from './table/format.js';

@@ -1,5 +1,6 @@
 import { randomBytes, SottoError } from '@sotto/base';
-import { Hmac, PrfSource, type RandomSource } from './random/source.js';
+import { chachaBlock } from './random/chacha.js';
+import { Hmac, type RandomSource } from './random/source.js';
 
 /**
  * Replies that do not change: the randomness for a word is a pseudo-random function of key, epoch, context and word, so that sending the same
@@ -35,53 +36,82 @@ export class ReplyMemo {
   }
 }
 
-/** Randomness by word: HMAC-SHA-256 down to the context and for texts, ChaCha20 for word ids. */
-export class MemoContext {
+/** Words of the first block of a reply's key stream that are drawn from; the other three make its tag. */
+const DRAWN_WORDS = 13;
+
+/** The randomness of one fixed reply, and the name that a ledger knows it by. */
+export class FixedReply implements RandomSource {
   readonly #key: Uint32Array;
-  readonly #hmac: Hmac;
+  readonly #nonce: readonly [number, number, number];
+  readonly #first: Uint32Array;
+  #block: Uint32Array;
+  #length = DRAWN_WORDS;
+  #at = 0;
+  #counter = 1;
 
-  /** @param key 32 bytes */
-  constructor(key: Uint8Array) {
-    this.#key = asWords(key);
-    this.#hmac = new Hmac(key);
+  constructor(key: Uint32Array, nonce: readonly [number, number, number]) {
+    this.#key = key;
+    this.#nonce = nonce;
+    this.#first = chachaBlock(key, 0, nonce);
+    this.#block = this.#first;
   }
 
-  /** The stream that belongs to a word of the vocabulary; `occurrence` separates repetitions that shall be independent. */
-  word(id: number, occurrence = 0): RandomSource {
-    return new PrfSource(this.#key, [0, id, occurrence]);
+  u32(): number {
+    if (this.#at === this.#length) {
+      this.#block = chachaBlock(this.#key, this.#counter++, this.#nonce);
+      this.#length = this.#block.length;
+      this.#at = 0;
+    }
+    return this.#block[this.#at++]!;
   }
 
-  /** What a ledger knows a reply by: 72 bits in base64, which say nothing without the key. */
-  wordTag(id: number, occurrence = 0): string {
-    return tagOf(new PrfSource(this.#key, [2, id, occurrence]));
-  }
-
-  textTag(text: string, occurrence = 0): string {
-    return tagOf(
-      new PrfSource(asWords(this.#hmac.digest(new TextEncoder().encode(text))), [3, 0, occurrence]),
-    );
-  }
-
-  /** The stream that belongs to any other piece of text. */
-  text(text: string, occurrence = 0): RandomSource {
-    return new PrfSource(asWords(this.#hmac.digest(new TextEncoder().encode(text))), [1, 0, occurrence]);
+  /** 72 bits in base64, which say nothing without the key: they are words of the key stream that nothing is drawn from. */
+  get tag(): string {
+    const [x, y, z] = [this.#first[13]!, this.#first[14]!, this.#first[15]!];
+    return base64Of(x) + base64Of(y) + base64Of(z);
   }
 }
 
-const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const BASE64 = new TextEncoder().encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_');
 
-function tagOf(source: RandomSource): string {
-  let tag = '';
-  for (let i = 0; i < 3; i++) {
-    const value = source.u32();
-    for (let shift = 0; shift < 24; shift += 6) tag += BASE64[(value >>> shift) & 63];
+/** The lower 24 bits. */
+const base64Of = (value: number): string =>
+  String.fromCharCode(
+    BASE64[value & 63]!,
+    BASE64[(value >>> 6) & 63]!,
+    BASE64[(value >>> 12) & 63]!,
+    BASE64[(value >>> 18) & 63]!,
+  );
+
+/** Fixed replies of a context: HMAC-SHA-256 down to the context and for texts, ChaCha20 for word ids. */
+export class MemoContext {
+  readonly #key: Uint8Array;
+  readonly #words: Uint32Array;
+  #hmac: Hmac | null = null;
+
+  /** @param key 32 bytes */
+  constructor(key: Uint8Array) {
+    this.#key = key;
+    this.#words = asWords(key);
   }
-  return tag;
+
+  /** The reply that belongs to a word of the vocabulary; `occurrence` separates repetitions that shall be independent. */
+  word(id: number, occurrence = 0): FixedReply {
+    return new FixedReply(this.#words, [0, id, occurrence]);
+  }
+
+  /** The reply that belongs to any other piece of text. */
+  text(text: string, occurrence = 0): FixedReply {
+    this.#hmac ??= new Hmac(this.#key);
+    return new FixedReply(asWords(this.#hmac.digest(new TextEncoder().encode(text))), [1, 0, occurrence]);
+  }
 }
 
 function asWords(bytes: Uint8Array): Uint32Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint32Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true));
+  const words = new Uint32Array(8);
+  for (let i = 0; i < 8; i++) words[i] = view.getUint32(4 * i, true);
+  return words;
 }
 
 /** Length-prefixed, so that no two lists give the same bytes. */

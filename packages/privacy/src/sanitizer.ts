@@ -81,6 +81,8 @@ export interface Sanitized {
 
 /** Letters of a word that stay visible under the block notion. */
 export function likeInput(word: string, input: string): string {
+  const unit = input.charCodeAt(0);
+  if (unit >= 97 && unit <= 122) return word;
   if (input.length > 1 && input === input.toUpperCase() && input !== input.toLowerCase())
     return word.toUpperCase();
   const first = input[0]!;
@@ -107,6 +109,8 @@ interface Draw {
 
 interface Reply {
   readonly substitute: string;
+  /** Of a fixed reply that costs epsilon: what the ledger knows it by. */
+  readonly tag: string | null;
   /** {@link Substitution.wordsInFront}. */
   readonly wordsInFront: number;
 }
@@ -183,6 +187,7 @@ export class Sanitizer {
     const memo = this.#memo?.context(this.digest, context) ?? null;
     // Where equal words get equal replies, each is drawn once a text.
     const known = memo === null || this.#independent ? null : new Map<string, Reply>();
+    const tags = new Set<string>();
     const substitutions: Substitution[] = [];
     const parts: string[] = [];
     let piecesChanged = 0;
@@ -198,6 +203,7 @@ export class Sanitizer {
       if (reply === undefined) {
         reply = this.#reply(item, memo);
         known?.set(item.piece.text, reply);
+        if (reply.tag !== null) tags.add(reply.tag);
       }
       const { substitute, wordsInFront } = reply;
       if (afterWord && !/^(?:n?')/.test(substitute)) {
@@ -214,7 +220,7 @@ export class Sanitizer {
     const sanitizeMs = performance.now() - startMs;
     accept(sanitized);
     const payMs = performance.now();
-    const { costly, unpaid } = this.#pay(draws, memo);
+    const { costly, unpaid } = memo === null ? this.#payAll(draws) : this.#pay(tags);
     const ledgerMs = performance.now() - payMs;
     const perWord = this.#perWord;
     const { numerator, denominator } = this.table.claimed;
@@ -290,26 +296,22 @@ export class Sanitizer {
     });
   }
 
-  /** Draws that cost epsilon, and how many of them were not paid for before. */
-  #pay(draws: readonly Draw[], memo: MemoContext | null): { costly: number; unpaid: number } {
+  /** Fixed replies, and how many of them were not paid for before. */
+  #pay(tags: ReadonlySet<string>): { costly: number; unpaid: number } {
+    const fresh = [...tags].filter((tag) => !this.#ledger.isPaid(this.#user, tag));
+    this.#spend(fresh.length, fresh);
+    return { costly: tags.size, unpaid: fresh.length };
+  }
+
+  #payAll(draws: readonly Draw[]): { costly: number; unpaid: number } {
     const whole = this.table.stage !== null;
-    if (memo === null) {
-      const count = whole ? draws.length : draws.filter(({ wordId }) => wordId >= 0).length;
-      this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count });
-      return { costly: count, unpaid: count };
-    }
-    const distinct = new Set<string>();
-    for (const { wordId, key, occurrence } of draws) {
-      if (wordId >= 0) distinct.add(memo.wordTag(wordId, occurrence));
-      else if (whole) distinct.add(memo.textTag(key, occurrence));
-    }
-    const fresh = [...distinct].filter((tag) => !this.#ledger.isPaid(this.#user, tag));
-    this.#ledger.spend(
-      this.#user,
-      { table: this.digest, ratio: this.table.claimed, count: fresh.length },
-      fresh,
-    );
-    return { costly: distinct.size, unpaid: fresh.length };
+    const costly = whole ? draws.length : draws.filter(({ wordId }) => wordId >= 0).length;
+    this.#spend(costly, []);
+    return { costly, unpaid: costly };
+  }
+
+  #spend(count: number, tags: readonly string[]): void {
+    this.#ledger.spend(this.#user, { table: this.digest, ratio: this.table.claimed, count }, tags);
   }
 
   #passes(wordId: number, folded: string): boolean {
@@ -318,18 +320,22 @@ export class Sanitizer {
   }
 
   #reply({ piece, key, wordId, occurrence }: Draw, memo: MemoContext | null): Reply {
-    const source: RandomSource =
-      memo === null ? this.#fresh : wordId >= 0 ? memo.word(wordId, occurrence) : memo.text(key, occurrence);
+    const fixed =
+      memo === null ? null : wordId >= 0 ? memo.word(wordId, occurrence) : memo.text(key, occurrence);
+    const source: RandomSource = fixed ?? this.#fresh;
     // The whole-vocabulary notion shows neither class nor letter case.
     if (wordId < 0 && this.table.stage === null) {
       const kind = piece.kind as Exclude<Piece['kind'], 'public'>;
       const format = classOf(kind, piece.text);
-      return { substitute: drawFromClass(format, source), wordsInFront: inFrontOf(format) };
+      return { substitute: drawFromClass(format, source), tag: null, wordsInFront: inFrontOf(format) };
     }
     const id = this.#sampler.draw(wordId, source);
     const word = this.table.words[id]!;
-    const substitute = this.table.stage === null ? likeInput(word, piece.text) : word;
-    return { substitute, wordsInFront: id < this.#everywhere ? IN_FRONT_OF_COMMON : 0 };
+    return {
+      substitute: this.table.stage === null ? likeInput(word, piece.text) : word,
+      tag: fixed?.tag ?? null,
+      wordsInFront: id < this.#everywhere ? IN_FRONT_OF_COMMON : 0,
+    };
   }
 
   #notion(): string {

@@ -86,7 +86,7 @@ function contextRows({ model, ...found }: ServedModelAudit): [string, string][] 
     ],
     [
       'mask',
-      `${withInterval(model.maskToken)}: the model goes on, table unknown; ${withInterval(model.maskTokenInBlock)} within the block`,
+      `${withInterval(model.maskToken)}: the model goes on, table unknown; ${withInterval(model.maskTokenInBlock)} among likely words`,
     ],
     ['in context', `${withInterval(model.bayesContext)}: table and model, one word at a time`],
     ['reconstruct', `${withInterval(model.reconstruction)}: table and model, the whole text`],
@@ -130,11 +130,9 @@ export const command: Command = {
     const source = new SystemSource();
     const vectors = await readBlockVectors();
     const found = auditTable(table, { source, draws, vectors });
-    // With the block drawn too, every word may be behind every other: the attacks in context are made for visible blocks.
-    const context =
-      options.flag('no-context') || table.stage !== null
-        ? null
-        : await servedModelAudit(table, options, output, source);
+    const context = options.flag('no-context')
+      ? null
+      : await servedModelAudit(table, options, output, source);
     const blocks = table.stage === null ? blocksWithVectors(table, vectors) : [];
     const rivals = options.flag('no-rivals')
       ? []
@@ -157,9 +155,9 @@ export const command: Command = {
       for (const [name, value] of tableRows(found, found.drawn.draws))
         output.out(`  ${name.padEnd(13)}${value}\n`);
       if (context !== null) {
-        const { servedModel, source: from, texts, learntFrom } = context;
+        const { attacker, source: from, texts, learntFrom } = context;
         output.out(
-          `\nWords found in ${texts} texts (${from}) by ${servedModel}; bigrams from ${learntFrom} others\n`,
+          `\nWords found in ${texts} texts (${from}) by ${attacker}; bigrams from ${learntFrom} others\n`,
         );
         for (const [name, value] of contextRows(context)) output.out(`  ${name.padEnd(13)}${value}\n`);
       }

@@ -1,6 +1,6 @@
-import type { Mechanism } from '../mechanisms/mechanism.js';
 import { type AttackText, textWith } from './attack-texts.js';
-import { type BigramModel, hmmGuess } from './hmm.js';
+import type { Behind, Channel } from './channel.js';
+import { type BigramModel, hmmDecode } from './hmm.js';
 import { clopperPearson, type Rate } from './statistics.js';
 
 /** A language model in the hands of an attacker. */
@@ -26,7 +26,7 @@ export interface ContextAudit {
   readonly model: {
     /** The model goes on from the words before, knowing nothing of table and substitute. */
     readonly maskToken: Rate;
-    /** The word of the block that fits best between its neighbours, the substitute itself ignored. */
+    /** The likely word that fits best between its neighbours, the substitute itself ignored. */
     readonly maskTokenInBlock: Rate;
     /** The same, weighed with the chance of the substitute. */
     readonly bayesContext: Rate;
@@ -42,7 +42,9 @@ export interface ContextOptions {
   /** Bigrams and frequencies of other texts of the same kind. */
   readonly bigrams: BigramModel;
   readonly model: AttackModel | null;
-  /** Words of a block that the model weighs: the likeliest ones by frequency and substitute. Default 12. */
+  /** Words behind a substitute that bigrams weigh: the likeliest ones by frequency and substitute. Default 256, more than a block has. */
+  readonly states?: number;
+  /** The same for the model. Default 12. */
   readonly candidates?: number;
   /** Texts that the reconstruction follows at a time, default 4. */
   readonly beams?: number;
@@ -61,33 +63,29 @@ interface Candidate {
 }
 
 /**
- * Attacks that read words together. The attacker knows the table, the block of every word, and a model of the language; of the user he
- * has nothing but the received text. Mask-token inference: Yue et al. 2021; Bayes with context: arXiv 2410.17052, with all likely words
- * of the block instead of two and a model that was not trained for it; reconstruction: noisy-channel decoding by beam search.
+ * Attacks that read words together. The attacker knows the table, which words may be behind a substitute, and a model of the language; of
+ * the user he has nothing but the received text. Mask-token inference: Yue et al. 2021; Bayes with context: arXiv 2410.17052, with all
+ * likely words instead of two and a model that was not trained for it; reconstruction: noisy-channel decoding by beam search.
  */
-export function auditContext(mechanism: Mechanism, options: ContextOptions): ContextAudit {
-  const { texts, words, bigrams, model } = options;
+export function auditContext(channel: Channel, options: ContextOptions): ContextAudit {
+  const { texts, words, bigrams, model, states = 256 } = options;
   const hits = new Map<string, number>();
   const score = (attack: string, text: AttackText, guesses: readonly number[]) => {
     const found = guesses.filter((guess, t) => guess === text.originals[t]).length;
     hits.set(attack, (hits.get(attack) ?? 0) + found);
   };
-  const groupOf = new Map<number, Uint32Array>();
-  for (const group of mechanism.groups) for (const word of group) groupOf.set(word, group);
   const ids = new Map(words.map((word, id) => [word, id]));
   let count = 0;
   texts.forEach((text, done) => {
     count += text.originals.length;
-    const candidates = text.received.map((output) =>
-      candidatesOf(mechanism, groupOf.get(output)!, bigrams, output),
-    );
+    const candidates = text.received.map((output) => candidatesOf(channel.behind(output), bigrams, states));
     score('kept', text, text.received);
     score(
       'bayes',
       text,
       candidates.map(([first]) => first!.word),
     );
-    const { marginal, path } = hmmGuess(mechanism, bigrams, text.received);
+    const { marginal, path } = hmmDecode(candidates.map(behindOf), bigrams);
     score('hmmMarginal', text, marginal);
     score('hmmPath', text, path);
     if (model !== null) {
@@ -138,20 +136,19 @@ export function auditContext(mechanism: Mechanism, options: ContextOptions): Con
 }
 
 /** The words that may be behind a substitute, the likeliest first. */
-function candidatesOf(
-  mechanism: Mechanism,
-  group: Uint32Array,
-  bigrams: BigramModel,
-  output: number,
-): Candidate[] {
-  return Array.from(group, (word) => {
-    const { outputs, probabilities } = mechanism.row(word);
-    const substitute = Math.log(probabilities[outputs.indexOf(output)] ?? 0);
+function candidatesOf({ words, chances }: Behind, bigrams: BigramModel, most: number): Candidate[] {
+  return Array.from(words, (word, i) => {
+    const substitute = Math.log(chances[i]!);
     return { word, substitute, posterior: substitute + Math.log(bigrams.frequency(word)) };
   })
-    .filter(({ substitute }) => substitute > Number.NEGATIVE_INFINITY)
-    .sort((a, b) => b.posterior - a.posterior || a.word - b.word);
+    .sort((a, b) => b.posterior - a.posterior || a.word - b.word)
+    .slice(0, most);
 }
+
+const behindOf = (list: readonly Candidate[]): Behind => ({
+  words: Uint32Array.from(list, ({ word }) => word),
+  chances: Float64Array.from(list, ({ substitute }) => Math.exp(substitute)),
+});
 
 function best(list: readonly Candidate[], value: (candidate: Candidate, at: number) => number): number {
   let [at, most] = [0, Number.NEGATIVE_INFINITY];

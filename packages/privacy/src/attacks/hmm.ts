@@ -1,4 +1,5 @@
 import type { Mechanism } from '../mechanisms/mechanism.js';
+import { type Behind, mechanismChannel } from './channel.js';
 
 /**
  * Bigram model with interpolated Kneser-Ney smoothing (Kneser and Ney 1995): absolute discounting, backing off to the number of different
@@ -70,29 +71,26 @@ export interface HmmGuess {
   readonly path: number[];
 }
 
-/**
- * The best reconstruction under a bigram model: hidden words, transitions by the model, emissions P(y|x) by the mechanism. The words that
- * may be behind an output are those of its group.
- * @param outputs word ids as received
- */
+/** {@link hmmDecode} of outputs of a mechanism with public groups. @param outputs word ids as received */
 export function hmmGuess(mechanism: Mechanism, model: BigramModel, outputs: readonly number[]): HmmGuess {
-  const groupOf = new Map<number, Uint32Array>();
-  for (const group of mechanism.groups) for (const word of group) groupOf.set(word, group);
-  const states = outputs.map((output) => groupOf.get(output)!);
-  const emissions = outputs.map((output, t) =>
-    Float64Array.from(states[t]!, (word) => {
-      const row = mechanism.row(word);
-      const at = row.outputs.indexOf(output);
-      return at < 0 ? 0 : row.probabilities[at]!;
-    }),
-  );
+  const { behind } = mechanismChannel(mechanism);
+  return hmmDecode(outputs.map(behind), model);
+}
+
+/**
+ * The best reconstruction under a bigram model: hidden words, transitions by the model, emissions as given.
+ * @param positions for each position the words that may be behind its output, with the chance of the output on each
+ */
+export function hmmDecode(positions: readonly Behind[], model: BigramModel): HmmGuess {
+  const states = positions.map(({ words }) => words);
+  const emissions = positions.map(({ chances }) => chances);
   const transition = (t: number, from: number, to: number): number =>
     model.probability(t === 0 ? -1 : states[t - 1]![from]!, states[t]![to]!);
   const width = (t: number) => (t === 0 ? 1 : states[t - 1]!.length);
   const forward: Float64Array[] = [];
   const best: Float64Array[] = [];
   const back: Uint16Array[] = [];
-  outputs.forEach((_, t) => {
+  positions.forEach((_, t) => {
     const k = states[t]!.length;
     const [alpha, delta, pointer] = [new Float64Array(k), new Float64Array(k), new Uint16Array(k)];
     for (let to = 0; to < k; to++) {
@@ -109,7 +107,7 @@ export function hmmGuess(mechanism: Mechanism, model: BigramModel, outputs: read
   });
   const marginal: number[] = [];
   const path: number[] = [];
-  const last = outputs.length - 1;
+  const last = positions.length - 1;
   let beta = new Float64Array(last < 0 ? 0 : states[last]!.length).fill(1);
   let at = last < 0 ? 0 : largest(best[last]!);
   for (let t = last; t >= 0; t--) {

@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -42,7 +43,8 @@ export class FileStorage implements LedgerStorage {
   append(bytes: Uint8Array): void {
     let at = 0;
     while (at < bytes.length) at += writeSync(this.#file, bytes, at);
-    fsyncSync(this.#file);
+    // Bytes and length, all that reading needs; times of the file may be lost.
+    fdatasyncSync(this.#file);
   }
 
   truncate(sizeBytes: number): void {

@@ -33,12 +33,12 @@ describe.skipIf(!existsSync(built('ledger/lock.js')))('Ledger file', () => {
       const memo = new ReplyMemo(new Uint8Array(32).fill(9), 0);
       for (let text = ${first}; ; text++) {
         const replies = memo.context('table', String(text));
-        const tags = [1, 2].map((word) => replies.wordTag(word)).filter((tag) => !ledger.isPaid('ada', tag));
+        const tags = [1, 2].map((word) => replies.word(word).tag).filter((tag) => !ledger.isPaid('ada', tag));
         ledger.spend('ada', { table: 'table', ratio: { numerator: 2n, denominator: 1n }, count: tags.length }, tags);
         writeSync(1, text + '\\n');
       }`;
     const memo = new ReplyMemo(key, 0);
-    const tagsOf = (text: number) => [1, 2].map((word) => memo.context('table', String(text)).wordTag(word));
+    const tagsOf = (text: number) => [1, 2].map((word) => memo.context('table', String(text)).word(word).tag);
     let confirmed = -1;
     for (let kill = 0; kill < 100; kill++) {
       const child = start(program(confirmed + 1));
@@ -94,7 +94,7 @@ describe.skipIf(!existsSync(built('ledger/lock.js')))('Ledger file', () => {
         const ledger = new Ledger(storage);
         globalThis.sanitizer ??= new Sanitizer({ tableBytes, ledger, user: 'ada', memo });
         const replies = memo.context(globalThis.sanitizer.digest, String(text));
-        const tags = [11, 12, 13].map((word) => replies.wordTag(word)).filter((tag) => !ledger.isPaid('ada', tag));
+        const tags = [11, 12, 13].map((word) => replies.word(word).tag).filter((tag) => !ledger.isPaid('ada', tag));
         ledger.spend('ada', { table: 'x', ratio: { numerator: 2n, denominator: 1n }, count: tags.length }, tags);
         storage.close();
         process.stdout.write('.');

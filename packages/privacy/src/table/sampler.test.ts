@@ -1,15 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { testRandom, themedVectors } from '../../test-support/vectors.js';
 import { buildStaircase } from '../build/staircase.js';
-import { ReplyMemo } from '../memo.js';
-import {
-  chachaBlock,
-  Hmac,
-  PrfSource,
-  type RandomSource,
-  SystemSource,
-  uniformBelow,
-} from '../random/source.js';
+import { FixedReply, ReplyMemo } from '../memo.js';
+import { chachaBlock } from '../random/chacha.js';
+import { Hmac, type RandomSource, SystemSource, uniformBelow } from '../random/source.js';
 import { drawWeighted, TableSampler } from './sampler.js';
 import { expandBlock } from './table.js';
 
@@ -124,7 +118,7 @@ describe('sampler', () => {
   });
 });
 
-describe('PrfSource', () => {
+describe('the randomness of fixed replies', () => {
   it('derives keys by HMAC-SHA-256', () => {
     // RFC 4231, test case 2.
     const hmac = new Hmac(new TextEncoder().encode('Jefe'));
@@ -134,15 +128,23 @@ describe('PrfSource', () => {
     );
   });
 
-  it('is the ChaCha20 stream', () => {
+  it('is the ChaCha20 stream, but for the words of the tag', () => {
     // RFC 8439, 2.3.2.
     const key = new Uint32Array(Uint8Array.from({ length: 32 }, (_, i) => i).buffer);
     const block = chachaBlock(key, 1, [0x09000000, 0x4a000000, 0]);
     expect([...block.subarray(0, 4)]).toEqual([0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3]);
     expect(block[15]).toBe(0x4e3c50a2);
-    const source = new PrfSource(key, [1, 2, 3]);
-    const words = Array.from({ length: 20 }, () => source.u32());
-    expect(words.slice(16)).toEqual([...chachaBlock(key, 1, [1, 2, 3]).subarray(0, 4)]);
+    const reply = new FixedReply(key, [1, 2, 3]);
+    const words = Array.from({ length: 30 }, () => reply.u32());
+    const blocks = [0, 1, 2].map((counter) => chachaBlock(key, counter, [1, 2, 3]));
+    expect(words).toEqual([...blocks[0]!.subarray(0, 13), ...blocks[1]!, blocks[2]![0]]);
+    expect(reply.tag).toMatch(/^[\w-]{12}$/);
+    const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const low = [...reply.tag].map((digit) => digits.indexOf(digit));
+    for (const [i, word] of blocks[0]!.subarray(13).entries()) {
+      const value = low.slice(4 * i, 4 * i + 4).reduce((sum, digit, at) => sum + digit * 64 ** at, 0);
+      expect(value).toBe(word % 2 ** 24);
+    }
   });
 
   it('separates contexts, words and occurrences', () => {
@@ -161,5 +163,14 @@ describe('PrfSource', () => {
     ];
     expect(new Set(values).size).toBe(values.length);
     expect(first(memo.context('t', 'c').word(1))).toBe(values[0]);
+    const tags = [
+      context.word(1),
+      context.word(1, 1),
+      context.word(2),
+      context.text('1'),
+      context.text('1', 1),
+    ];
+    expect(new Set(tags.map(({ tag }) => tag)).size).toBe(tags.length);
+    expect(memo.context('t', 'c').word(1).tag).toBe(context.word(1).tag);
   });
 });
