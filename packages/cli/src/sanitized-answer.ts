@@ -156,7 +156,7 @@ export function protectionRows(report: ReturnType<typeof protectionReport>): Row
     ['draws', `${report.draws}, of which ${report.newDraws} new`],
     [
       'replaced',
-      `${report.piecesReplaced} words and numbers, of which ${report.wordsChanged} by something else; ${report.wordsInClear} common words in clear`,
+      `${report.piecesReplaced} words and numbers, of which ${report.piecesReplaced - report.wordsChanged} drew themselves and left as they are; ${report.wordsInClear} common words in clear`,
     ],
     [
       'blocks',
@@ -177,8 +177,8 @@ export function restoredText({ words, chosenByPlace }: SanitizedSummary['restore
   const several =
     chosenByPlace === 0
       ? ''
-      : `; ${chosenByPlace} times a substitute stood for several words, and the words in front of it decided: read those twice`;
-  return `${words} words of yours${several}`;
+      : `; in ${chosenByPlace} places a substitute stood for several words, and what is in front of it decided: it may be the wrong one`;
+  return `${words} ${words === 1 ? 'word' : 'words'} of yours${several}`;
 }
 
 /** The same for people, as a receipt. */

@@ -66,7 +66,8 @@ export const ledgerFolder = (options: Options) => options.text('ledger') ?? join
 
 /** A table by name, or from a file. @throws `TABLE_UNKNOWN`, `TABLE_CORRUPT`, `FILE_UNREADABLE`. */
 export async function tableBytesOf(name: string): Promise<Uint8Array> {
-  if (!/\.san(\.gz)?$/.test(name)) return await readShippedTable(name);
+  const isFile = /\.san(\.gz)?$/.test(name) || /[\\/]/.test(name);
+  if (!isFile) return await readShippedTable(name);
   try {
     const bytes = await readFile(name);
     return new Uint8Array(

@@ -7,7 +7,7 @@ import { type RandomSource, SystemSource } from './random/source.js';
 import { certify } from './table/certificate.js';
 import { decodeTable, tableDigest } from './table/format.js';
 import { TableSampler } from './table/sampler.js';
-import type { SanitizerTable } from './table/table.js';
+import { expandBlock, rowSum, type SanitizerTable } from './table/table.js';
 import { classOf, drawFromClass, type FormatClass } from './text/classes.js';
 import { checkedDetector } from './text/detector.js';
 import { type Piece, pieces } from './text/segment.js';
@@ -131,6 +131,8 @@ export class Sanitizer {
   readonly #fresh = new SystemSource();
   readonly #perWord: number;
   readonly #blockBits: number;
+  /** Words of the table that draw themselves, in 100. */
+  readonly #keptOf100: string;
   /** Words of lower ids are so common that any text has them. */
   readonly #everywhere: number;
   /** Surprise of the block of each word in bits; null where the block is not visible. */
@@ -169,6 +171,7 @@ export class Sanitizer {
     this.#everywhere = Math.floor(this.table.words.length * EVERYWHERE_SHARE);
     const blocksShow = this.table.notion === 'ldp-within-block';
     this.#blockBits = blocksShow ? blockEntropyBits(this.table) : 0;
+    this.#keptOf100 = (100 * keptShare(this.table)).toFixed(0);
     this.#surprise = blocksShow ? blockSurpriseBits(this.table) : null;
   }
 
@@ -350,7 +353,10 @@ export class Sanitizer {
   }
 
   #caveats(): string[] {
-    const caveats = ['length, spaces and punctuation are visible'];
+    const caveats = [
+      'length, spaces and punctuation are visible',
+      `every word of the table may draw itself and leave as it is, common names such as John or Paris too: ${this.#keptOf100} in 100 do`,
+    ];
     if (this.table.notion === 'ldp-within-block') {
       caveats.push(
         `the block of a word is visible: ${this.#blockBits.toFixed(1)} bits on average, at any epsilon`,
@@ -382,6 +388,20 @@ function inFrontOf(format: FormatClass): number {
 export function fold(word: string): string {
   const lower = word.toLowerCase();
   return lower.includes('\u2019') ? lower.replaceAll('\u2019', "'") : lower;
+}
+
+/** Share of the words of a table that draw themselves, all words alike. */
+export function keptShare(table: SanitizerTable): number {
+  const { stage, blocks } = table;
+  const own =
+    stage === null ? 1 : stage.high / (stage.near * stage.high + (blocks.length - stage.near) * stage.low);
+  let sum = 0;
+  for (const block of blocks) {
+    const k = block.members.length;
+    const rows = expandBlock(table, block);
+    for (let x = 0; x < k; x++) sum += rows[x * k + x]! / rowSum(rows, k, x);
+  }
+  return (own * sum) / table.words.length;
 }
 
 /** -log2 of the share of each word's block when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */

@@ -47,10 +47,10 @@ export async function readShippedTable(name: string): Promise<Uint8Array> {
       gunzipSync(await readData(`${table.name}.san.gz`), { maxOutputLength: LARGEST_TABLE_BYTES }),
     );
     if (tableDigest(bytes) === table.digest) return bytes;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error;
+  } catch {
+    // Absent or not to be unpacked: the same as another digest.
   }
-  throw new SottoError('A sanitizer table of this package is damaged.', {
+  throw new SottoError('A sanitizer table of this package is missing or damaged.', {
     code: 'TABLE_CORRUPT',
     facts: { name: table.name },
     fix: 'Install the package again.',

@@ -75,7 +75,7 @@ export const command: Command = {
       output.out(
         json
           ? `${JSON.stringify({ records, tornBytes, holds: true })}\n`
-          : `${records} records, each with the right checksum of itself and of all before it.${torn}\n`,
+          : `${records} ${records === 1 ? 'record' : 'records'}, each with the right checksum of itself and of all before it.${torn}\n`,
       );
       return exitCodes.ok;
     }

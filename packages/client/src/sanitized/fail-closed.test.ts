@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
@@ -8,6 +8,7 @@ import {
   findSensitive,
   Ledger,
   MemoryStorage,
+  ReplyMemo,
   readShippedTable,
   Sanitizer,
   type SanitizerOptions,
@@ -97,6 +98,37 @@ describe('mode sanitized fails closed', () => {
     bytes[30]! ^= 1;
     writeFileSync(join(path, 'ledger'), bytes);
     expect(await ask(() => ({ ledger: SanitizerState.open(path).ledger }))).toBe('LEDGER_CORRUPT');
+    expect(sent).toEqual([]);
+  });
+
+  it('on a ledger that is gone or empty, a key that is cut off or open to others, and a folder that is none', async () => {
+    const path = join(folder, 'lost');
+    const open = (at = path) =>
+      ask(() => {
+        const state = SanitizerState.open(at, 99);
+        try {
+          return { ledger: state.ledger, user: state.user, memo: state.memo() };
+        } finally {
+          state.close();
+        }
+      });
+    SanitizerState.open(path, 99).close();
+    const ledger = readFileSync(join(path, 'ledger'));
+    rmSync(join(path, 'ledger'));
+    expect(await open()).toBe('LEDGER_ABSENT');
+    writeFileSync(join(path, 'ledger'), '');
+    expect(await open()).toBe('LEDGER_ABSENT');
+    writeFileSync(join(path, 'ledger'), ledger);
+    const key = readFileSync(join(path, 'memo.key'));
+    writeFileSync(join(path, 'memo.key'), key.subarray(0, 31));
+    expect(await open()).toBe('MEMO_KEY');
+    writeFileSync(join(path, 'memo.key'), key);
+    chmodSync(join(path, 'memo.key'), 0o644);
+    expect(await open()).toBe('MEMO_KEY_OPEN');
+    chmodSync(join(path, 'memo.key'), 0o600);
+    expect(await open(join(path, 'memo.key'))).toBe('FILE_UNREADABLE');
+    // A memo of another epoch than the ledger's would answer with what was never paid for.
+    expect(await ask(() => ({ ledger: ledgerWith(99), memo: new ReplyMemo(key, 1) }))).toBe('MEMO_EPOCH');
     expect(sent).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SottoError } from '@sotto/base';
 import { type Budget, FileStorage, Ledger, ReplyMemo } from '@sotto/privacy';
@@ -28,16 +28,18 @@ export class SanitizerState {
    *
    * @param epochBudget largest epsilon of an epoch from now on; the one that was set before, or 200, when absent. The budget for life is
    *   five times the first one and grows to this one where it is less.
-   * @throws `LEDGER_LOCKED`, `LEDGER_CORRUPT`, `BUDGET_INVALID`, `MEMO_KEY`, `MEMO_KEY_OPEN`, `FILE_UNREADABLE`
+   * @throws `LEDGER_LOCKED`, `LEDGER_CORRUPT`, `LEDGER_ABSENT`, `BUDGET_INVALID`, `MEMO_KEY`, `MEMO_KEY_OPEN`, `FILE_UNREADABLE`
    */
   static open(folder: string, epochBudget?: number): SanitizerState {
-    const ledger = openLedger(folder);
+    const keyPath = join(folder, 'memo.key');
+    const ledger = openLedger(folder, existsSync(keyPath));
     try {
-      const key = readOrMakeKey(join(folder, 'memo.key'));
       const { budget } = ledger.statement(USER);
+      // A budget is written before the key: a key without one has lost its ledger.
+      if (budget === null && existsSync(keyPath)) throw ledgerLost();
       const epoch = epochBudget ?? budget?.epoch ?? DEFAULT_EPOCH;
       if (budget === null || budget.epoch !== epoch) ledger.setBudget(USER, budgetOf(epoch, budget));
-      return new SanitizerState(ledger, key);
+      return new SanitizerState(ledger, readOrMakeKey(keyPath));
     } catch (error) {
       ledger.close();
       throw error;
@@ -60,10 +62,19 @@ function budgetOf(epoch: number, before: Budget | null): Budget {
   return { epoch, lifetime: Math.max(lifetime, epoch), delta: before?.delta ?? 0 };
 }
 
-function openLedger(folder: string): Ledger {
+function ledgerLost(): SottoError {
+  return new SottoError('The privacy ledger is gone, and with it what was spent.', {
+    code: 'LEDGER_ABSENT',
+    fix: 'Restore the file `ledger` from a copy. To begin anew, forgetting what was spent, remove memo.key beside it too.',
+  });
+}
+
+function openLedger(folder: string, used: boolean): Ledger {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const storage = new FileStorage(join(folder, 'ledger'));
+    const path = join(folder, 'ledger');
+    if (used && !existsSync(path)) throw ledgerLost();
+    const storage = new FileStorage(path);
     try {
       return new Ledger(storage);
     } catch (error) {
