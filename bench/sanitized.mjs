@@ -1,6 +1,6 @@
 // Mode sanitized beside the same model without it: time of the sanitizer, overhead from end to end on loopback. Writes
 // bench/results/sanitized.json.
-//   npm run bench -- sanitized [--rounds 5] [--tokens 64] [--only smollm2] [--smollm2 model.gguf]
+//   npm run bench -- sanitized [--rounds 5] [--tokens 64] [--only MODEL] [--smollm2 model.gguf]
 // Each round continues one sanitized prompt three times, in changing order: the model alone in this thread (A), the server over loopback
 // with the tokens as they are (B), and everything (C: cut, draw, ledger on disk, send, compute, put words back). A, B and C compute the
 // same tokens. CPU time is that of the whole process, in which client, server and its thread live.
@@ -29,12 +29,14 @@ const { values } = parseArgs({
   },
 });
 const maxTokens = Number(values.tokens);
+const story = {
+  publicText: 'Once upon a time, there was',
+  privateText:
+    'a little girl named Lily. Her mother was very ill and the doctor came to the house every morning. One day Lily found',
+};
 const texts = {
-  stories260K: {
-    publicText: 'Once upon a time, there was',
-    privateText:
-      'a little girl named Lily. Her mother was very ill and the doctor came to the house every morning. One day Lily found',
-  },
+  stories260K: story,
+  'sotto-stories-2x128': story,
   smollm2: {
     publicText: 'Summarize this message in one sentence.',
     privateText:
@@ -208,10 +210,11 @@ async function measure(name, files) {
 const entries = [];
 for (const [name, files] of [
   ['stories260K', { model: 'stories260K' }],
+  ['sotto-stories-2x128', { model: 'sotto-stories-2x128' }],
   ['smollm2', { model: values.smollm2 }],
 ]) {
   if (values.only !== undefined && values.only !== name) continue;
-  if (files.model !== 'stories260K' && !existsSync(files.model)) {
+  if (name === 'smollm2' && !existsSync(files.model)) {
     console.log(JSON.stringify({ model: name, skipped: 'the model file is absent' }));
     continue;
   }

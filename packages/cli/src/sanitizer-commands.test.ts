@@ -220,6 +220,8 @@ describe('sotto audit', () => {
     expect(context.model.reconstruction.rate).toBeGreaterThan(context.kept.rate);
     expect(context.embeddingWire.rate).toBe(1);
     expect(report.inversion.guesses).toEqual([1, 5, 10]);
+    const twice = await sotto('audit', '--no-context', '--attacker', 'stories260K');
+    expect(twice.err).toContain('USAGE_TWICE');
     expect(report.rivals.length).toBe(16);
     expect(report.rivals.filter(({ found }: { found: number | null }) => found === null).length).toBe(8);
   });

@@ -1,3 +1,4 @@
+import { SottoError } from '@sotto/base';
 import {
   auditRivals,
   auditTable,
@@ -114,8 +115,8 @@ export const command: Command = {
   name: 'audit',
   description:
     'Attacks a sanitizer table: proves its claim, draws from it and computes from the draws alone what epsilon must be at least,\n' +
-    'guesses words, replays texts, guesses properties. Reads whole texts with the model that would be served. Then judges published\n' +
-    'methods on some of the same blocks.',
+    'guesses words, replays texts, guesses properties. Reads whole texts with the model that would be served, or with --attacker. Then\n' +
+    'judges published methods on some of the same blocks.',
   example: 'sotto audit --table neutral-3',
   options: {
     ...tableOption,
@@ -124,6 +125,12 @@ export const command: Command = {
     ...contextOptions,
   },
   async run(options, output) {
+    if (options.flag('no-context') && options.text('attacker') !== undefined) {
+      throw new SottoError('--attacker belongs to the attacks that --no-context leaves out.', {
+        code: 'USAGE_TWICE',
+        fix: 'Leave one of the two out.',
+      });
+    }
     const draws = options.integer('draws', 1000, 1_000_000_000)!;
     const bytes = await tableBytesOf(options.required('table'));
     const table = decodeTable(bytes);
