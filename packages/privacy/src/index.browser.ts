@@ -4,7 +4,6 @@ export { type Budget, Ledger, type Statement, verifyLedger } from './ledger/ledg
 export { type LedgerStorage, MemoryStorage } from './ledger/storage.js';
 export { FixedReply, MemoContext, ReplyMemo } from './memo.js';
 export {
-  blockEntropyBits,
   type Policy,
   type Receipt,
   type Sanitized,
@@ -13,3 +12,4 @@ export {
   type SanitizerTimes,
 } from './sanitizer.js';
 export { tableDigest } from './table/format.js';
+export { blockEntropyBits } from './table/statistics.js';

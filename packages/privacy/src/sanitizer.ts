@@ -7,7 +7,8 @@ import { type RandomSource, SystemSource } from './random/source.js';
 import { certify } from './table/certificate.js';
 import { decodeTable, tableDigest } from './table/format.js';
 import { TableSampler } from './table/sampler.js';
-import { expandBlock, rowSum, type SanitizerTable } from './table/table.js';
+import { blockEntropyBits, blockSurpriseBits, keptShare } from './table/statistics.js';
+import type { SanitizerTable } from './table/table.js';
 import { classOf, drawFromClass, type FormatClass } from './text/classes.js';
 import { checkedDetector } from './text/detector.js';
 import { type Piece, pieces } from './text/segment.js';
@@ -388,43 +389,4 @@ function inFrontOf(format: FormatClass): number {
 export function fold(word: string): string {
   const lower = word.toLowerCase();
   return lower.includes('\u2019') ? lower.replaceAll('\u2019', "'") : lower;
-}
-
-/** Share of the words of a table that draw themselves, all words alike. */
-export function keptShare(table: SanitizerTable): number {
-  const { stage, blocks } = table;
-  const own =
-    stage === null ? 1 : stage.high / (stage.near * stage.high + (blocks.length - stage.near) * stage.low);
-  let sum = 0;
-  for (const block of blocks) {
-    const k = block.members.length;
-    const rows = expandBlock(table, block);
-    for (let x = 0; x < k; x++) sum += rows[x * k + x]! / rowSum(rows, k, x);
-  }
-  return (own * sum) / table.words.length;
-}
-
-/** -log2 of the share of each word's block when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */
-function blockSurpriseBits(table: SanitizerTable): Float64Array {
-  let total = 0;
-  for (let rank = 0; rank < table.words.length; rank++) total += 1 / (rank + 11);
-  const bits = new Float64Array(table.words.length);
-  for (const { members } of table.blocks) {
-    let share = 0;
-    for (const id of members) share += 1 / ((id + 11) * total);
-    for (const id of members) bits[id] = -Math.log2(share);
-  }
-  return bits;
-}
-
-/** Entropy of the block of a word in bits when words follow Zipf's law, P(rank) ~ 1 / (rank + 10). */
-export function blockEntropyBits(table: SanitizerTable): number {
-  const surprise = blockSurpriseBits(table);
-  let total = 0;
-  let sum = 0;
-  surprise.forEach((bits, rank) => {
-    total += 1 / (rank + 11);
-    sum += bits / (rank + 11);
-  });
-  return sum / total;
 }

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { tableChannel } from './attacks/channel.js';
 import { tableBayesSuccess } from './attacks/inference.js';
 import { wordPrior } from './attacks/statistics.js';
 import { keepCeiling } from './mechanisms/mechanism.js';
 import { readShippedTable, shippedTables } from './shipped.js';
 import { certify } from './table/certificate.js';
 import { decodeTable, encodeTable, tableDigest } from './table/format.js';
+import { keptShare } from './table/statistics.js';
 import { expandBlock, rowSum } from './table/table.js';
 
 describe('shipped tables', async () => {
@@ -32,6 +34,14 @@ describe('shipped tables', async () => {
     expect(certificate.holds).toBe(true);
     expect(certificate.epsilon).toBeLessThanOrEqual(epsilon + 1e-9);
     expect(certificate.epsilon).toBeGreaterThan(0.99 * epsilon);
+    // What receipts say: a draw of each word for itself, by the rows of the mechanism or by the channel where the block is drawn too.
+    const channel = tableChannel(table);
+    let kept = 0;
+    for (const word of [3, 500, 19_999]) {
+      const { words, chances } = channel.behind(word);
+      kept += chances[words.indexOf(word)]! / 3;
+    }
+    expect(keptShare(table) / kept).toBeCloseTo(1, 6);
     const success = tableBayesSuccess(table, wordPrior(table.words.length, 'zipf'));
     if (table.stage !== null) return;
     // The largest share of keeping a word, and blocks so even in frequency that guessing gains little on it.

@@ -2,9 +2,9 @@ import type { WordVectors } from '../build/vectors.js';
 import { keepCeiling, type Mechanism, tableMechanism } from '../mechanisms/mechanism.js';
 import { ReplyMemo } from '../memo.js';
 import type { RandomSource } from '../random/source.js';
-import { blockEntropyBits } from '../sanitizer.js';
 import { type Certificate, certify } from '../table/certificate.js';
 import { TableSampler } from '../table/sampler.js';
+import { blockEntropyBits } from '../table/statistics.js';
 import type { SanitizerTable } from '../table/table.js';
 import { type Audit, audit } from './audit.js';
 import {

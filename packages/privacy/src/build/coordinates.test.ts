@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { testRandom, themedVectors } from '../../test-support/vectors.js';
-import { blockEntropyBits } from '../sanitizer.js';
+import { blockEntropyBits } from '../table/statistics.js';
 import { lexiconValues, taskValues } from './coordinates.js';
 import { searchShapes } from './search.js';
 import { buildStaircase } from './staircase.js';
