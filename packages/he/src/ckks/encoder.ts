@@ -20,16 +20,16 @@ export class Encoder {
   }
 
   /**
-   * The N coefficients times `scale`, not rounded.
+   * The N coefficients times `scale`, not rounded, of the values v[(i + turn) mod length].
    * @throws `HE_SLOT_COUNT`, `HE_VALUE_NOT_FINITE`
    */
-  embed(values: SlotVector, scale: number): Float64Array {
+  embed(values: SlotVector, scale: number, turn = 0): Float64Array {
     const { re, im } = values;
     const count = re.length;
     if (!isPowerOfTwo(count) || count > this.slots || (im !== null && im.length !== count)) {
       throw slotCount(count, this.slots);
     }
-    const out = this.#ring.embed(re, im, scale);
+    const out = this.#ring.embed(re, im, scale, ((turn % count) + count) % count);
     // These two are the average of all values: one that is not finite shows here.
     if (!Number.isFinite(out[0]) || !Number.isFinite(out[this.slots])) throw notFinite();
     return out;

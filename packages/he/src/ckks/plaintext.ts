@@ -23,6 +23,8 @@ interface Target {
   purpose: 'product' | 'addition';
   basis?: Basis;
   form?: PlaintextForm;
+  /** Slots by which the values are rotated first: v[(i + turn) mod length]. */
+  turn?: number;
 }
 
 /** An encoded polynomial; for products its rows are in Montgomery form and in cold memory. Owns its memory. */
@@ -38,7 +40,7 @@ export class Plaintext implements Plain {
 
   /** @throws as {@link Encoder.embed}, and `HE_ENCODE_RANGE` when the level's modulus is too small for the values. */
   constructor(context: RingContext, encoder: Encoder, values: SlotVector, target: Target) {
-    const coefficients = encoder.embed(values, target.scale);
+    const coefficients = encoder.embed(values, target.scale, target.turn);
     this.#context = context;
     this.level = target.level;
     this.scale = target.scale;

@@ -1,4 +1,5 @@
 import { SottoError } from '@sotto/base';
+import type { Basis } from '../ring/index.js';
 import { Ciphertext, type EvaluationKey, type KeySwitchPlan, type OwnedPair } from '../rlwe/index.js';
 import { splitBabyGiant } from '../scheme/baby-giant.js';
 import { levelMismatch, useAfterRelease } from '../scheme/errors.js';
@@ -16,11 +17,15 @@ interface GiantStep {
   readonly terms: readonly Term[];
 }
 
-/** Encoded over QP, each diagonal rotated back by its giant step. */
+/**
+ * Each diagonal rotated back by its giant step. Encoded over QP when its rows stay; over Q when every use transforms them anew: then
+ * a third to half of the rows is saved, and every baby step is divided by P for it.
+ */
 export class CompiledTransform implements LinearTransform {
   readonly level: number;
   readonly rotations: readonly number[];
   readonly plan: KeySwitchPlan;
+  readonly basis: Basis;
   readonly scale: number;
   readonly babies: readonly number[];
   #giants: readonly GiantStep[] | null;
@@ -29,6 +34,7 @@ export class CompiledTransform implements LinearTransform {
     level: number;
     rotations: readonly number[];
     plan: KeySwitchPlan;
+    basis: Basis;
     scale: number;
     babies: readonly number[];
     giants: readonly GiantStep[];
@@ -36,6 +42,7 @@ export class CompiledTransform implements LinearTransform {
     this.level = shape.level;
     this.rotations = shape.rotations;
     this.plan = shape.plan;
+    this.basis = shape.basis;
     this.scale = shape.scale;
     this.babies = shape.babies;
     this.#giants = shape.giants;
@@ -78,12 +85,15 @@ export function compileTransform(
   const modulo = (k: number) => ((k % slots) + slots) % slots;
   const split = splitBabyGiant([...matrix.diagonals.keys()], slots, options.babySteps);
   const plan = planOf(core, split.rotations, level);
-  const basis = core.switcher.extendedBasis(context.levelBasis(level), plan);
+  const wide = core.plaintextForm === 'rows';
+  const levelBasis = context.levelBasis(level);
+  const basis = wide ? core.switcher.extendedBasis(levelBasis, plan) : levelBasis;
   const giants = new Map<number, Term[]>();
   for (const [k, diagonal] of matrix.diagonals) {
     const baby = modulo(k) % split.babySteps;
     const rotation = modulo(k) - baby;
-    const plain = new Plaintext(context, encoder, rotated(diagonal, -rotation), {
+    const plain = new Plaintext(context, encoder, diagonal, {
+      turn: -rotation,
       level,
       scale: spec.plainScale,
       purpose: 'product',
@@ -96,19 +106,25 @@ export function compileTransform(
     level,
     rotations: split.rotations,
     plan,
+    basis,
     scale: spec.plainScale,
     babies: split.babies,
     giants: [...giants].sort(([a], [b]) => a - b).map(([rotation, terms]) => ({ rotation, terms })),
   });
 }
 
-/** Babies and sums stay in QP; a giant step divides only its second polynomial by P; one rescale ends it all. 1 level. */
+/** One rescale ends it all. 1 level. */
 export function transform(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ciphertext {
   checkContext(core, a);
+  if (a.level !== t.level) throw levelMismatch(a.level, t.level);
+  return t.basis === a.basis ? transformOverQ(core, a, t) : transformOverQP(core, a, t);
+}
+
+/** Babies and sums stay in QP; a giant step divides only its second polynomial by P. */
+function transformOverQP(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ciphertext {
   const { context, switcher } = core;
   const { ring } = context;
   const { giants, plan } = t;
-  if (a.level !== t.level) throw levelMismatch(a.level, t.level);
   const to = landing(core, a.level, a.scale * t.scale);
   const qp = switcher.extendedBasis(a.basis, plan);
   const babies = babySteps(core, a, t);
@@ -160,6 +176,85 @@ export function transform(core: CkksCore, a: Ciphertext, t: CompiledTransform): 
   } finally {
     for (const pair of babies.values()) pair.release();
   }
+}
+
+/** Babies are divided by P, so products with diagonals are over Q; giant steps are summed in QP. */
+function transformOverQ(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ciphertext {
+  const { context, switcher } = core;
+  const { ring } = context;
+  const { plan } = t;
+  const q = a.basis;
+  const to = landing(core, a.level, a.scale * t.scale);
+  const qp = switcher.extendedBasis(q, plan);
+  const babies = babyStepsOverQ(core, a, t);
+  try {
+    using sum = switcher.newPair(qp);
+    using inner = switcher.newPair(q);
+    using turned = context.scratch(qp.size);
+    ring.zero(sum.c0, qp);
+    ring.zero(sum.c1, qp);
+    for (const { rotation, terms } of t.giants) {
+      using plains = loadAll(terms.map(({ plain }) => plain));
+      const operands = terms.map(({ baby }) => babies.get(baby)!);
+      for (const part of ['c0', 'c1'] as const) {
+        ring.mulSum(
+          inner[part],
+          operands.map((pair) => pair[part]),
+          plains.at,
+          q,
+          false,
+        );
+      }
+      if (rotation === 0) {
+        switcher.addTimesP(sum.c0, inner.c0, q, plan);
+        switcher.addTimesP(sum.c1, inner.c1, q, plan);
+        continue;
+      }
+      const galois = context.galoisOfRotation(rotation);
+      using pair = switcher.switchNew(inner.c1, q, keyOf(core, rotation, t.level, plan));
+      switcher.addTimesP(pair.c0, inner.c0, q, plan);
+      for (const part of ['c0', 'c1'] as const) {
+        ring.permute(turned.at, pair[part], galois, qp);
+        ring.add(sum[part], sum[part], turned.at, qp);
+      }
+    }
+    const out = new Ciphertext(context, to.level, to.scale);
+    switcher.modDown(out.c0, out.c1, to.basis, sum);
+    return out;
+  } finally {
+    for (const pair of babies.values()) pair.release();
+  }
+}
+
+/** Every rotation of the input that is needed, over Q; one decomposition. */
+function babyStepsOverQ(core: CkksCore, a: Ciphertext, t: CompiledTransform): Map<number, OwnedPair> {
+  const { context, switcher } = core;
+  const { ring } = context;
+  const { plan } = t;
+  const q = a.basis;
+  const out = new Map<number, OwnedPair>();
+  const turning = t.babies.filter((k) => k !== 0);
+  if (t.babies.includes(0)) {
+    const pair = switcher.newPair(q);
+    out.set(0, pair);
+    ring.copy(pair.c0, a.c0, q);
+    ring.copy(pair.c1, a.c1, q);
+  }
+  if (turning.length === 0) return out;
+  using digits = switcher.decompose(a.c1, q, plan);
+  using work = switcher.newPair(switcher.extendedBasis(q, plan));
+  using down = switcher.newPair(q);
+  for (const k of turning) {
+    const galois = context.galoisOfRotation(k);
+    switcher.innerProduct(digits, keyOf(core, k, t.level, plan), work);
+    switcher.modDown(down.c0, down.c1, q, work);
+    ring.add(down.c0, down.c0, a.c0, q);
+    const pair = switcher.newPair(q);
+    out.set(k, pair);
+    ring.permute(pair.c0, down.c0, galois, q);
+    ring.permute(pair.c1, down.c1, galois, q);
+  }
+  return out;
 }
 
 /** P times every rotation of the input that is needed, over QP; one decomposition. */

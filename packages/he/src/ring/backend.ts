@@ -196,8 +196,9 @@ export interface Ring {
    * The N coefficients, times `scale`, of the real polynomial with these values at the roots zeta^(5^j): see `SlotTransform`. Fewer than
    * N/2 values repeat. Not rounded; values that are not finite give a first or middle coefficient that is not finite either.
    * @param re a power of two of them, at most N/2. @param im as many; all zero when null.
+   * @param turn value i is the one at i + turn, modulo their number; below it.
    */
-  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array;
+  embed(re: Float64Array, im: Float64Array | null, scale: number, turn: number): Float64Array;
   /** Rounds each double to the nearest integer (|c| < 2^62) and reduces it; coefficient form out. */
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void;
   /**

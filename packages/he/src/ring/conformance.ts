@@ -176,9 +176,12 @@ export function runEveryKernel(bench: Workbench): Map<string, Uint32Array> {
   record('liftDoubles', out, full);
   for (let count = ring.n / 2; count >= 1; count /= 2) {
     const part = (from: number) => doubles.slice(from, from + count).map((x, i) => x * 2 ** -60 + (i % 7));
-    const both = ring.embed(part(0), part(ring.n / 2), 2 ** 40);
+    const both = ring.embed(part(0), part(ring.n / 2), 2 ** 40, 0);
     results.set(`embed ${count}`, new Uint32Array(both.buffer));
-    results.set(`embed ${count} real`, new Uint32Array(ring.embed(part(0), null, 3).buffer));
+    results.set(
+      `embed ${count} real`,
+      new Uint32Array(ring.embed(part(0), null, 3, (3 * count) >> 2).buffer),
+    );
   }
   ring.zero(out, full);
   record('zero', out, full);

@@ -390,7 +390,7 @@ export class CheckedRing implements Ring {
     this.#kernels.innerProduct(o0, o1, digits, basis, key, keyBasis, keyDigits, accumulate);
   }
 
-  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array {
+  embed(re: Float64Array, im: Float64Array | null, scale: number, turn: number): Float64Array {
     const count = re.length;
     if (!isPowerOfTwo(count) || 2 * count > this.n || (im !== null && im.length !== count)) {
       fail('The values must be a power of two, at most half of the degree.', 'HE_RING_ARGUMENT', {
@@ -398,7 +398,10 @@ export class CheckedRing implements Ring {
         n: this.n,
       });
     }
-    return this.#kernels.embed(re, im, scale);
+    if (!Number.isInteger(turn) || turn < 0 || turn >= count) {
+      fail('Values are turned by fewer places than there are.', 'HE_RING_ARGUMENT', { turn, values: count });
+    }
+    return this.#kernels.embed(re, im, scale, turn);
   }
 
   liftDoubles(out: Ptr, coefficients: Float64Array, basis: Basis): void {

@@ -339,10 +339,10 @@ class ReferenceKernels implements Kernels {
     }
   }
 
-  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array {
+  embed(re: Float64Array, im: Float64Array | null, scale: number, turn: number): Float64Array {
     const count = re.length;
-    const x = re.slice();
-    const y = im?.slice() ?? new Float64Array(count);
+    const x = re.map((_, i) => re[(i + turn) % count]!);
+    const y = im?.map((_, i) => im[(i + turn) % count]!) ?? new Float64Array(count);
     new SlotTransform(count).inverse(x, y);
     const out = new Float64Array(this.#n);
     const slots = this.#n / 2;

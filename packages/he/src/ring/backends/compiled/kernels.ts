@@ -390,14 +390,18 @@ export class CompiledKernels implements Kernels {
     }
   }
 
-  embed(re: Float64Array, im: Float64Array | null, scale: number): Float64Array {
+  embed(re: Float64Array, im: Float64Array | null, scale: number, turn: number): Float64Array {
     const slots = this.#n / 2;
     this.#roots ??= this.#placeWords(new Uint32Array(slotRoots(slots).buffer));
     const out = this.#scratch(4);
     const values = out + 2 * this.#rowBytes;
-    this.#machine.write(values, bytesOf(re));
+    const put = (at: number, part: Float64Array): void => {
+      this.#machine.write(at, bytesOf(part.subarray(turn)));
+      if (turn > 0) this.#machine.write(at + 8 * (part.length - turn), bytesOf(part.subarray(0, turn)));
+    };
+    put(values, re);
     const imaginary = values + this.#rowBytes;
-    if (im !== null) this.#machine.write(imaginary, bytesOf(im));
+    if (im !== null) put(imaginary, im);
     else this.#machine.view(imaginary, 2 * re.length).fill(0);
     const factor = this.#stageWords(new Uint32Array(Float64Array.of(scale).buffer));
     const logCount = Math.log2(re.length);
