@@ -1,8 +1,8 @@
 // Long public parts and drafted answers, in figures. One JSON line a row; `--write` also puts the tables into docs/context.md.
-//   node bench/context.mjs [--parts work,clear,drafts,secure] [--lengths 1,16,128,480] [--threads 1] [--tokens 64] [--write]
+//   node bench/context.mjs [--parts work,clear,drafts,secure] [--lengths 1,16,128,480] [--model PATH] [--threads 1] [--tokens 64] [--write]
 //   work: operations of a pass behind public parts of several lengths. clear: its answers on the cleartext scheme with noise, against
 //   the clear model. drafts: passes an answer takes, with the client's own code and the clear model in place of the encrypted one.
-//   secure: a pass at N = 2^15 with the client's refresh in this process (minutes of one core).
+//   secure: passes at N = 2^15 with the client's refresh in this process, the same private part each time (minutes of one core).
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { DraftTable, modelDrafter, ngramDrafter, tableDrafter } from '@sotto/client';
@@ -15,6 +15,7 @@ import {
   sampleTexts,
   workOfBlock,
 } from '@sotto/engine';
+
 import { CleartextRefresher, createCleartextEvaluator } from '@sotto/he/cleartext';
 import { selectBackend } from '@sotto/he/ring';
 import {
@@ -31,19 +32,23 @@ import {
 } from '@sotto/model';
 import { makeLocalScheme } from '../packages/cli/dist/local-scheme.js';
 import { Answering } from '../packages/client/dist/answering.js';
+import { plainBytes } from '../packages/server/dist/engine/forecast.js';
 
 const { values } = parseArgs({
   options: {
     parts: { type: 'string', default: 'work,clear,drafts' },
     lengths: { type: 'string', default: '1,16,128,480' },
+    /** The embedded model when absent. */
+    model: { type: 'string' },
     threads: { type: 'string', default: '1' },
     tokens: { type: 'string', default: '64' },
     write: { type: 'boolean', default: false },
   },
 });
 const lengths = values.lengths.split(',').map(Number);
-const { weights: model } = await readModelFile({});
-const tokenizer = await readTokenizerFile({}, model.config.vocabSize);
+const files = values.model === undefined ? {} : { model: values.model };
+const { name: modelName, weights: model } = await readModelFile(files);
+const tokenizer = await readTokenizerFile(files, model.config.vocabSize);
 const print = (row) => console.log(JSON.stringify(row));
 const tables = new Map();
 const table = (name, head, rows) => {
@@ -225,7 +230,7 @@ async function secure() {
   const setup = await makeSetup(model, { refresh: 'client', parameters: 'secure' });
   const { plan, calibration, parameters } = setup;
   const backend = selectBackend({ threads: Number(values.threads) });
-  const scheme = makeLocalScheme(setup, backend);
+  const scheme = makeLocalScheme(setup, backend, undefined, 'rows');
   const { evaluator, refresher, write, read } = scheme;
   const transformer = new EncryptedTransformer({
     model,
@@ -233,12 +238,16 @@ async function secure() {
     plan,
     evaluator,
     refresher,
-    weightCacheBytes: 2 ** 32,
-    plainBytes: () => 8 * parameters.n,
+    weightCacheBytes: 6 * 2 ** 30,
+    plainBytes: (level) => plainBytes(parameters, level),
   });
   let base = null;
-  for (const publicTokens of lengths) {
-    const text = textOf(publicTokens + 9, 77 + publicTokens);
+  const longest = Math.max(...lengths);
+  const whole = textOf(longest + 9, 77);
+  // The first of all passes encodes the weights; it is no row of the table.
+  for (const [i, publicTokens] of [lengths[0], ...lengths].entries()) {
+    // The same private part behind the nearest so many tokens.
+    const text = [whole[0], ...whole.slice(longest - publicTokens + 1)];
     const talk = transformer.conversation(text.slice(0, publicTokens));
     const want = forward(model, text, new KvCache(model.config.layerCount)).logits.slice(publicTokens);
     const took = [];
@@ -265,11 +274,13 @@ async function secure() {
       out.release();
     }
     talk.cache.dispose();
+    if (i === 0) continue;
     const [coldSeconds, warmSeconds] = took;
     base ??= warmSeconds;
     const rmsError = Math.sqrt(squares / count);
     print({
       part: 'secure',
+      model: modelName,
       publicTokens,
       coldSeconds,
       warmSeconds,
@@ -280,6 +291,7 @@ async function secure() {
     });
     const ratio = (warmSeconds / base).toFixed(2);
     rows.push([
+      modelName,
       publicTokens,
       coldSeconds.toFixed(1),
       warmSeconds.toFixed(1),
@@ -289,7 +301,7 @@ async function secure() {
     ]);
   }
   scheme.dispose();
-  const head = ['public tokens', 'first pass, CPU s', 'a later pass, CPU s', 'ratio', 'same choice'];
+  const head = ['model', 'public tokens', 'first pass, CPU s', 'a later pass, CPU s', 'ratio', 'same choice'];
   table('secure', [...head, 'logits off, rms'], rows);
 }
 

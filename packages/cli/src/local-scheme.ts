@@ -1,6 +1,6 @@
 import type { SessionSetup, TracedScheme } from '@sotto/engine';
 import { BootstrapRefresher } from '@sotto/he/bootstrap';
-import { CkksEvaluator } from '@sotto/he/ckks';
+import { CkksEvaluator, type PlaintextForm } from '@sotto/he/ckks';
 import type { Backend } from '@sotto/he/ring';
 import {
   type Ciphertext,
@@ -27,6 +27,7 @@ export function makeLocalScheme(
   { parameters, keys, bootstraps, plan }: SessionSetup,
   backend: Backend,
   onKey: (made: number, total: number) => void = () => {},
+  plaintexts: PlaintextForm = 'coefficients',
 ): LocalScheme {
   const ring = backend.createRing({ logN: parameters.logN, primes: parameters.primes });
   const context = new RingContext(parameters, ring);
@@ -39,7 +40,7 @@ export function makeLocalScheme(
     set.add(EvaluationKey.expand(context, generator.make(id, maxLevel)));
     onKey(made + 1, keys.length);
   });
-  const evaluator = new CkksEvaluator(context, set, { plaintexts: 'coefficients' });
+  const evaluator = new CkksEvaluator(context, set, { plaintexts });
   const { encoder } = evaluator;
   const write = (values: SlotVector, level: number): Ciphertext =>
     expandCiphertext(

@@ -8,6 +8,11 @@ import { exitCodeOf } from './exit-codes.js';
 import { duration, ProgressRenderer, progressText } from './progress-renderer.js';
 import { run } from './run.js';
 
+// Needs engine processes, which exist as built only: `tests/measure-exchange.test.ts`.
+vi.mock('./measure-exchange.js', () => ({
+  measureExchange: async () => ({ messageSeconds: 0.01, keySeconds: 0.05 }),
+}));
+
 const sotto = withinTest(run);
 
 const names = [

@@ -1,6 +1,7 @@
 import type { SessionSetup } from '@sotto/engine';
 import type { Backend } from '@sotto/he/ring';
 import {
+  deserializeEvaluationKey,
   deserializeSeededCiphertext,
   expandCiphertext,
   RingContext,
@@ -10,8 +11,12 @@ import { Vault } from './vault.js';
 
 /** What a session will take at the client, and what travels. */
 export interface ClientCost {
-  /** Making all keys. */
+  /** Making all keys, while nothing else runs. */
   readonly keySeconds: number;
+  /** Of all threads together. */
+  readonly keyCpuSeconds: number;
+  /** Taking all keys apart at the server, before their expansion in the kernels. */
+  readonly keyReadSeconds: number;
   /** Encrypting a block, and decrypting a result. */
   readonly blockSeconds: number;
   /** One refresh: at the client, and what the server does with its bytes besides kernels. */
@@ -35,6 +40,12 @@ const KEY_COPIES = 8;
 /** Keys whose making is measured after the first one, which is slower: its code is not compiled yet. */
 const SAMPLED_KEYS = 5;
 
+interface KeyTimes {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly readSeconds: number;
+}
+
 function timed<T>(work: () => T): { seconds: number; result: T } {
   work();
   const startMs = performance.now();
@@ -42,20 +53,32 @@ function timed<T>(work: () => T): { seconds: number; result: T } {
   return { seconds: (performance.now() - startMs) / 1000, result };
 }
 
-/** Seconds of making all keys, from some of them in proportion to their bytes. */
-function keySeconds(vault: Vault, keys: SessionSetup['keys']): number {
+/** Making all keys, from some of them in proportion to their bytes. */
+function keyTimes(vault: Vault, keys: SessionSetup['keys']): KeyTimes {
   const total = keys.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
   const stride = Math.max(1, Math.floor(keys.length / (SAMPLED_KEYS + 1)));
   const some = keys.filter((_, i) => i % stride === 0).slice(0, SAMPLED_KEYS + 1);
-  const times = some.map(({ id, maxLevel }) => {
+  const times = some.map(({ id, maxLevel }): KeyTimes => {
+    const cpu = process.cpuUsage();
     const startMs = performance.now();
-    vault.makeKey(id, maxLevel);
-    return (performance.now() - startMs) / 1000;
+    const key = vault.makeKey(id, maxLevel);
+    const madeMs = performance.now();
+    const { user, system } = process.cpuUsage(cpu);
+    deserializeEvaluationKey(vault.params, key);
+    return {
+      seconds: (madeMs - startMs) / 1000,
+      cpuSeconds: (user + system) / 1e6,
+      readSeconds: (performance.now() - madeMs) / 1000,
+    };
   });
-  const [first = 0, ...others] = times;
+  const [first, ...others] = times;
   const bytes = some.slice(1).reduce((sum, { wireBytes }) => sum + wireBytes, 0);
-  if (bytes === 0) return (first * total) / some[0]!.wireBytes;
-  return first + (others.reduce((sum, s) => sum + s, 0) * (total - some[0]!.wireBytes)) / bytes;
+  const all = (part: keyof KeyTimes): number => {
+    if (bytes === 0) return (first![part] * total) / some[0]!.wireBytes;
+    const sum = others.reduce((sum, times) => sum + times[part], 0);
+    return first![part] + (sum * (total - some[0]!.wireBytes)) / bytes;
+  };
+  return { seconds: all('seconds'), cpuSeconds: all('cpuSeconds'), readSeconds: all('readSeconds') };
 }
 
 /** Measures the client's part of a setup with a secret that is made for it and forgotten. About two seconds. */
@@ -65,7 +88,7 @@ export function measureClient({ parameters, plan, keys }: SessionSetup, backend:
   const context = new RingContext(parameters, ring);
   try {
     const total = keys.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
-    const making = keySeconds(vault, keys);
+    const making = keyTimes(vault, keys);
     const values = { re: new Float64Array(plan.client.width * plan.client.blockRows).fill(0.25), im: null };
     const block = timed(() => vault.encrypt(values, plan.client.inputLevel));
     const low = expandCiphertext(
@@ -75,11 +98,13 @@ export function measureClient({ parameters, plan, keys }: SessionSetup, backend:
     const asked = timed(() => serializeCiphertext(low));
     low.release();
     const decrypted = timed(() => vault.decrypt(asked.result));
-    const refreshed = timed(() => vault.refresh(asked.result));
+    const refreshed = timed(() => vault.refresh(asked.result, plan.topLevel));
     const loaded = timed(() => deserializeSeededCiphertext(parameters, refreshed.result));
     const largest = Math.max(...keys.map((one) => one.wireBytes));
     return {
-      keySeconds: making,
+      keySeconds: making.seconds,
+      keyCpuSeconds: making.cpuSeconds,
+      keyReadSeconds: making.readSeconds,
       blockSeconds: block.seconds + decrypted.seconds,
       refreshSeconds: asked.seconds + refreshed.seconds + loaded.seconds,
       bytes: {

@@ -1,5 +1,11 @@
 export { createApp } from './app.js';
 export { type CountedRefresh, countSession, type SessionCounts } from './cost/count-session.js';
+export {
+  EXCHANGE_PLAN,
+  EXCHANGE_WINDOW,
+  type ExchangeSizes,
+  exchangeEngine,
+} from './cost/exchange-engine.js';
 export { type KernelTiming, measureKernels, type Seconds, secondsOf } from './cost/measure-kernels.js';
 export { forecastServer, type ServerCost, type ServerCostOptions } from './cost/session-cost.js';
 export { describeBackend } from './engine/backend.js';

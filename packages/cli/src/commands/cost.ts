@@ -1,11 +1,12 @@
+import { availableParallelism } from 'node:os';
 import { SottoError } from '@sotto/base';
-import { measureClient } from '@sotto/client';
+import { type ClientCost, type LocalModel, loadLocalModel, measureClient } from '@sotto/client';
 import { makeSetup } from '@sotto/engine';
 import { selectBackend } from '@sotto/he/ring';
-import { type LlamaModel, readModelFile } from '@sotto/model';
-import { availableMemoryBytes, forecastServer } from '@sotto/server';
+import { availableMemoryBytes, forecastServer, type ServerCost } from '@sotto/server';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
+import { type ExchangeCost, measureExchange } from '../measure-exchange.js';
 import {
   calibrationOptions,
   machineOf,
@@ -56,9 +57,24 @@ function requireWindow(
   });
 }
 
+/**
+ * Making all keys while the server, on the same cores, takes in those before. Client and server get the cores in proportion to the
+ * threads that they keep busy.
+ */
+function keySeconds(client: ClientCost, server: ServerCost, messages: ExchangeCost, keys: number): number {
+  const way = keys * messages.keySeconds;
+  const taking = way + client.keyReadSeconds + server.keys.seconds;
+  const serverThreads = (way + client.keyReadSeconds + server.keys.cpuSeconds) / taking;
+  const clientThreads = client.keyCpuSeconds / client.keySeconds;
+  const slowdown = Math.max(1, (clientThreads + serverThreads) / availableParallelism());
+  // The next key is made once the one before has left; what the server then still has to do goes on beside it.
+  const beside = Math.min(1, (taking - way) / client.keySeconds);
+  return client.keySeconds * (1 + beside * (slowdown - 1));
+}
+
 /** Everything that one session will cost. */
-async function costOf(model: LlamaModel, request: Request, options: Options) {
-  const setup = await makeSetup(model, {
+async function costOf(model: LocalModel, request: Request, options: Options) {
+  const setup = await makeSetup(model.weights, {
     refresh: request.refresh,
     parameters: parametersOf(options),
     calibrationPath: options.text('calibration'),
@@ -73,20 +89,27 @@ async function costOf(model: LlamaModel, request: Request, options: Options) {
   const { threads } = request;
   const choice = request.backend === 'auto' ? {} : { name: request.backend as 'native' | 'wasm' };
   const backend = selectBackend({ ...choice, threads });
-  const server = await forecastServer(model, setup, {
+  const server = await forecastServer(model.weights, setup, {
     backend,
     publicTokens: request.publicTokens,
-    privateTokens: Math.min(blockRows, request.privateTokens),
+    privateTokens: request.privateTokens,
     fresh: request.fresh,
   });
-  const client = measureClient(setup, selectBackend({ ...choice, threads: 1 }));
-  const byClient = request.refresh === 'client' ? server.refreshes.length : 0;
-  const exchange = client.blockSeconds + byClient * client.refreshSeconds;
-  const blocks = Math.ceil(request.privateTokens / blockRows);
-  // Blocks after the first one are as expensive as one of a single row.
-  const first = server.first.seconds + (blocks - 1) * server.following.seconds + blocks * exchange;
-  const following = server.following.seconds + exchange;
+  const client = measureClient(setup, backend);
   const { bytes } = client;
+  const byClient = request.refresh === 'client' ? server.refreshes.length : 0;
+  const sizes = {
+    keyBytes: Math.round(bytes.keys / keys.length),
+    downBytes: byClient > 0 ? bytes.refreshDown : bytes.result,
+    upBytes: byClient > 0 ? bytes.refreshUp : bytes.block,
+  };
+  const messages = await measureExchange(model, sizes, byClient);
+  const exchange =
+    client.blockSeconds + byClient * client.refreshSeconds + (byClient + 1) * messages.messageSeconds;
+  const blocks = Math.ceil(request.privateTokens / blockRows);
+  const further = (server.further ?? server.following).seconds;
+  const first = server.first.seconds + (blocks - 1) * further + blocks * exchange;
+  const following = server.following.seconds + exchange;
   const passUp = bytes.block + byClient * bytes.refreshUp;
   const passDown = bytes.result + byClient * bytes.refreshDown;
   const passes = blocks + request.answerTokens - 1;
@@ -107,8 +130,8 @@ async function costOf(model: LlamaModel, request: Request, options: Options) {
     refreshes: server.refreshes.map((refresh) => ({ kind: request.refresh, ...refresh })),
     keys: keys.map(({ name, maxLevel, wireBytes }) => ({ name, maxLevel, wireBytes })),
     seconds: {
-      keygen: round(client.keySeconds),
-      loadKeys: round(server.keys.seconds),
+      keygen: round(keySeconds(client, server, messages, keys.length)),
+      loadKeys: round(server.keys.seconds + client.keyReadSeconds + keys.length * messages.keySeconds),
       firstToken: round(first),
       followingToken: round(following),
       answer: round(first + (request.answerTokens - 1) * following),
@@ -144,7 +167,7 @@ function text(cost: Cost): string {
     ],
     [
       'keys',
-      `${cost.keys.length} keys, ${megabytes(bytes.keysUp)}; made in ${duration(1000 * seconds.keygen)}, loaded in ${duration(1000 * seconds.loadKeys)} besides the network`,
+      `${cost.keys.length} keys, ${megabytes(bytes.keysUp)}; made in ${duration(1000 * seconds.keygen)}, sent and loaded in ${duration(1000 * seconds.loadKeys)} besides the network`,
     ],
     [
       'time',
@@ -198,7 +221,8 @@ export const command: Command = {
     ...machineOptions,
   },
   async run(options, output) {
-    const { name, weights } = await readModelFile(modelFilesOf(options));
+    const model = await loadLocalModel(modelFilesOf(options));
+    const { name, weights } = model;
     const tokens = (option: string, fallback: number) => options.integer(option, 1, MOST_TOKENS) ?? fallback;
     const base = {
       ...machineOf(options),
@@ -215,7 +239,7 @@ export const command: Command = {
       : [base];
     const costs: Cost[] = [];
     for (const request of requests) {
-      const cost = await costOf(weights, request, options);
+      const cost = await costOf(model, request, options);
       costs.push(cost);
       if (options.flag('json')) continue;
       output.out(`${name}\n${text(cost)}${requests.length > 1 ? '\n' : ''}`);

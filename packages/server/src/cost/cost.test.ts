@@ -98,6 +98,20 @@ describe('counting', () => {
     recorder.ring.dispose();
   }, 120_000);
 
+  it('counts a second block of a prompt apart: it puts more rows to their places than a block of one', async () => {
+    const { blockRows } = plan.client;
+    const privateTokens = 2 * blockRows;
+    const { further, following } = await countSession(model, setup, {
+      ...{ publicTokens: 3, privateTokens, availableBytes },
+    });
+    const calls = (counts: ShapeCounts, wanted: string) =>
+      [...counts.values()].reduce((sum, { kernel, calls }) => sum + (kernel === wanted ? calls : 0), 0);
+    expect(counted.further).toBeNull();
+    expect(further?.refreshes).toBe(plan.refreshes);
+    expect(calls(further!.counts, 'embed')).toBeGreaterThan(calls(following.counts, 'embed'));
+    expect(calls(further!.counts, 'innerProduct')).toBeGreaterThan(calls(following.counts, 'innerProduct'));
+  });
+
   it('lists every refresh with its levels', () => {
     expect(counted.refreshes).toHaveLength(plan.refreshes);
     expect(counted.first.refreshes).toBe(plan.refreshes);

@@ -35,6 +35,8 @@ export interface SessionCounts {
   readonly keys: ShapeCounts;
   /** Matrices of bootstrapping, encoding of weights and public keys, and the first block. */
   readonly first: CountedPass;
+  /** A further block of the prompt; null when it has one only. */
+  readonly further: CountedPass | null;
   /** A block of one row when everything is encoded. */
   readonly following: CountedPass;
   /** Largest sum of all polynomials at the server, keys and encoded weights included. */
@@ -50,14 +52,14 @@ export interface SessionCounts {
 export interface CountOptions {
   /** Tokens of the public part, BOS included. */
   readonly publicTokens: number;
-  /** Rows of the first block. */
+  /** Of the prompt; more than a block has rows take further blocks. */
   readonly privateTokens: number;
   /** As the server would see it before it has keys: decides in which form weights wait. */
   readonly availableBytes: number;
 }
 
 /**
- * Runs key loading and two blocks of a session on the null backend: the same code as at the server, without computing, so that
+ * Runs key loading and the first blocks of a session on the null backend: the same code as at the server, without computing, so that
  * every kernel call is counted, whatever kinds of refreshes the plan has. Seconds for a small model.
  */
 export async function countSession(
@@ -154,13 +156,18 @@ export async function countSession(
       scriptSeconds: (user + system) / 1e6 + maps.takeSeconds(),
     };
   };
-  const first = await pass(Math.min(options.privateTokens, plan.client.blockRows), startCpu);
+  const { blockRows } = plan.client;
+  // One place is left for the block of one row.
+  const promptRows = Math.min(options.privateTokens, plan.layout.privateCapacity - 1);
+  const rest = promptRows - blockRows;
+  const first = await pass(Math.min(promptRows, blockRows), startCpu);
+  const further = rest > 0 ? await pass(Math.min(rest, blockRows)) : null;
   const following = await pass(1);
   const { peakBytes } = inner.memory();
   const weightBytes = plaintexts === 'coefficients' ? transformer.plains.sizeBytes : 0;
   inner.dispose();
   const list = refreshPoints(setup).map((point, i) => ({ ...point, ...inputs[i]! }));
-  return { keys: keyCounts, first, following, peakBytes, weightBytes, refreshes: list, keyBytes };
+  return { keys: keyCounts, first, further, following, peakBytes, weightBytes, refreshes: list, keyBytes };
 }
 
 /** Where a block refreshes, in order, and the level at which each stretch starts. */

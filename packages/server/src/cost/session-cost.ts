@@ -21,6 +21,8 @@ export interface ServerCost {
   readonly keys: Seconds;
   /** The first block: encodes matrices and weights, too. */
   readonly first: Seconds;
+  /** A further block of the prompt; null when it has one only. */
+  readonly further: Seconds | null;
   /** A block of one row after it. */
   readonly following: Seconds;
   readonly refreshes: readonly CountedRefresh[];
@@ -61,7 +63,12 @@ export async function forecastServer(
   const { backend, budgetMs = 3000, fresh = false } = options;
   const { parameters } = setup;
   const counts = await countSession(model, setup, { ...options, availableBytes: availableMemoryBytes() });
-  const all = merged(counts.first.counts, counts.following.counts, counts.keys);
+  const all = merged(
+    counts.first.counts,
+    counts.further?.counts ?? new Map(),
+    counts.following.counts,
+    counts.keys,
+  );
   const kept = fresh ? [] : await findTimings(backend, parameters);
   let timings: readonly KernelTiming[] = kept;
   let measuredKernels = 0;
@@ -78,6 +85,7 @@ export async function forecastServer(
   return {
     keys: secondsOf(counts.keys, timings),
     first: pass(counts.first),
+    further: counts.further === null ? null : pass(counts.further),
     following: pass(counts.following),
     refreshes: counts.refreshes,
     peakBytes: counts.peakBytes + counts.weightBytes + PROCESS_BYTES,
