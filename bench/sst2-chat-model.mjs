@@ -15,7 +15,7 @@ import { sanitize, sanitizedWords, similarity, textOf } from './sst2-draws.mjs';
 import { featureLayers, openChatModel, ownForward, torchForward } from './sst2-forward.mjs';
 import { mechanismsOf } from './sst2-mechanisms.mjs';
 import { openStore } from './sst2-store.mjs';
-import { trainWideHead } from './sst2-wide-head.mjs';
+import { trainCommittee } from './sst2-wide-head.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -98,7 +98,9 @@ if (values.check) {
 }
 
 const forward = values.forward === 'torch' ? torchForward(model, options) : ownForward(model);
-const width = model.weights.config.dim * (featureLayers.last.length + featureLayers.mean.length);
+const parts = [...featureLayers.last, ...featureLayers.mean].map(() => model.weights.config.dim);
+const width = parts.reduce((sum, length) => sum + length, 0);
+const trainOn = (rows, labels) => trainCommittee(rows, labels, L2, parts);
 const name = `${model.weights.digest.slice(0, 16)}-${values.forward}-${featureLayers.last}-${featureLayers.mean}`;
 const store = openStore(values.cache, name, width);
 let reported = performance.now();
@@ -127,7 +129,7 @@ const labelsOf = (sentences) => sentences.map(({ label }) => label);
 const cleanTexts = [...train.map(clear), ...held.map(clear)];
 await fill([...cleanTexts].sort((a, b) => a.length - b.length));
 const cleanFeatures = featuresOf(train.map(clear));
-const cleanHead = trainWideHead(cleanFeatures, labelsOf(train), L2);
+const cleanHead = trainOn(cleanFeatures, labelsOf(train));
 const pooled = (hits) => ({
   accuracy: round(mean(hits)),
   validation: round(mean(hits.slice(0, validationCount))),
@@ -222,8 +224,8 @@ function draw(row) {
 function ownHeads({ copies, own }) {
   const labels = labelsOf(train.slice(0, own.length));
   const rows = featuresOf(own);
-  const retrained = trainWideHead(rows, labels, L2);
-  const mixed = trainWideHead([...cleanFeatures, ...rows], [...labelsOf(train), ...labels], L2);
+  const retrained = trainOn(rows, labels);
+  const mixed = trainOn([...cleanFeatures, ...rows], [...labelsOf(train), ...labels]);
   return { ownSentences: own.length, own: judgeHead(retrained, copies), mixed: judgeHead(mixed, copies) };
 }
 

@@ -33,7 +33,7 @@ export const number = (value, digits = 3) =>
     : value.toFixed(digits).replace(/^(-?)0\./, (_, sign) => `${sign === '-' ? '−' : ''}.`);
 
 /** Share of the seeds that are right, for every sentence. */
-const shares = ({ hits, seeds }) => [...hits].map((digit) => Number.parseInt(digit, 36) / seeds);
+export const shares = ({ hits, seeds }) => [...hits].map((digit) => Number.parseInt(digit, 36) / seeds);
 
 /** Points of a family by attack success, each more accurate than the ones before. */
 export function frontier(lines, scope, name) {

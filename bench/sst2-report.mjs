@@ -8,9 +8,9 @@ import {
   number,
   paired,
   plot,
+  shares,
   signed,
   tables,
-  targets,
   titles,
   verdicts,
 } from './sst2-curves.mjs';
@@ -54,26 +54,35 @@ const epsilonOfDocument = ({ exactEpsilon, exactEpsilonIs, wordsASentence, mostW
     : `${(exactEpsilon * wordsASentence).toFixed(1)} / ${(exactEpsilon * mostWordsASentence).toFixed(0)}`;
 const guess = (line) => `${number(line.attackZipf)} / ${number(line.attackTrue)}`;
 
+/** Half of the 95 % interval of an accuracy, over the sentences. */
+const interval = (line) => {
+  const list = shares(line);
+  return paired(
+    list,
+    list.map(() => 0),
+  ).half;
+};
+
 /** One row of one scope, mechanism and epsilon of model (b). */
 const rowB = (list, scope, mechanism, epsilon) =>
   list.find((l) => l.scope === scope && l.mechanism === mechanism && l.nominalEpsilon === epsilon);
 
 function verdictTable(list, scope) {
   const page = [
-    `| ours | ${targets.map((target) => `guess ${number(target, 2)}`).join(' | ')} |`,
-    `|---|${targets.map(() => '---').join('|')}|`,
+    '| ours | guess | decision | nearest rival | CUSTEXT+ | SANTEXT+ | report-noisy-max (CMIF) |',
+    '|---|---|---|---|---|---|---|',
   ];
+  const cell = (difference) => (difference ? signed(difference) : 'no point');
   for (const name of tables) {
     if (!list.some((line) => line.scope === scope && family(line) === name)) continue;
-    const cells = verdicts(list, scope, name).map((verdict) => {
-      if (verdict.state === 'no point') return 'no point of ours';
-      if (verdict.state === 'no rival') return 'no rival there';
-      const [custext, santext] = verdict.significant;
-      const both = `CUSTEXT+ ${custext ? signed(custext) : 'not there'}, SANTEXT+ ${santext ? signed(santext) : 'not there'}`;
-      const rnm = `RNM ${verdict.rnm ? signed(verdict.rnm) : 'not there'}`;
-      return `**${verdict.state}**; nearest rival ${signed(verdict.worst)} (${titles[verdict.worst.name]}); ${both}; ${rnm}`;
-    });
-    page.push(`| ${titles[name]} | ${cells.join(' | ')} |`);
+    for (const { target, state, worst, significant, rnm } of verdicts(list, scope, name)) {
+      if (state === 'no point') continue;
+      const decided =
+        state === 'no rival'
+          ? 'no rival has a point here | – | – | – | –'
+          : `**${state}** | ${signed(worst)} (${titles[worst.name]}) | ${cell(significant[0])} | ${cell(significant[1])} | ${cell(rnm)}`;
+      page.push(`| ${titles[name]} | ${number(target, 2)} | ${decided} |`);
+    }
   }
   return page;
 }
@@ -122,13 +131,16 @@ function aims() {
   const page = ['| aim | hidden states alone | with word weights | |', '|---|---|---|---|'];
   const add = (text, line, kind, aim) => {
     if (!line) return;
-    const heads = kind === 'clean' ? [line] : [line.own, line.mixed].filter(Boolean);
+    const trained = [line.own, line.mixed].filter(Boolean);
+    const heads = kind === 'clean' ? [line] : kind === 'own' ? trained : [line, ...trained];
     if (heads.length === 0) return;
     const [plain, words] = ['alone', 'withWords'].map((of) =>
       heads.map((head) => head[of]).reduce((x, y) => (y.validation > x.validation ? y : x)),
     );
+    const cell = (head) =>
+      `${number(head.accuracy, 4)} ± ${number(interval({ ...head, seeds: line.seeds }))} ${met(head.accuracy >= aim)}`;
     page.push(
-      `| ${text} (${line.seeds} seeds) | ${number(plain.accuracy, 4)} ${met(plain.accuracy >= aim)} | ${number(words.accuracy, 4)} ${met(words.accuracy >= aim)} | guess ${number(line.attackZipf)} |`,
+      `| ${text} (${line.seeds} seeds) | ${cell(plain)} | ${cell(words)} | guess ${number(line.attackZipf)} |`,
     );
   };
   page.push(
@@ -150,14 +162,18 @@ function aims() {
       const best = (line) =>
         [line, line.own, line.mixed].filter(Boolean).map((l) => ({ ...l[kind], seeds: line.seeds }));
       const pick = (line) => best(line).reduce((x, y) => (y.validation > x.validation ? y : x));
-      const shares = (l) => [...l.hits].map((digit) => Number.parseInt(digit, 36) / l.seeds);
       const difference = paired(shares(pick(all)), shares(pick(rnm)));
       page.push(
         `| every word, eps 1: .04 above report-noisy-max, best head of each on validation, ${text} | ${kind === 'alone' ? `${signed(difference)} ${met(difference.average >= 0.04)}` : '–'} | ${kind === 'alone' ? '–' : `${signed(difference)} ${met(difference.average >= 0.04)}`} | ${number(all.attackZipf)} against ${number(rnm.attackZipf)} |`,
       );
     }
   }
-  add('every word, eps 3 (table of 2.9), guess ≤ .48, task table: .78', three, 'clean', 0.78);
+  add(
+    'every word, eps 3 (table of 2.9), guess ≤ .48, task table, best head on validation: .78',
+    three,
+    'best',
+    0.78,
+  );
   return page;
 }
 
@@ -166,6 +182,8 @@ const count = (list) => {
   const decided = states.filter(({ state }) => state === 'fails' || state.startsWith('holds'));
   return `${decided.filter(({ state }) => state !== 'fails').length} of ${decided.length}`;
 };
+const seedCounts = b.map(({ seeds }) => seeds);
+const [fewest, most] = [Math.min(...seedCounts), Math.max(...seedCounts)];
 const lowTask = rowB(b, 'low', 'task 20,5', 1);
 const allTask = rowB(b, 'all', 'task 20,5', 1);
 const allRnm = rowB(b, 'all', 'rnm', 1);
@@ -204,10 +222,11 @@ const page = [
   '',
   '- **Model (a)**: mean of the GloVe vectors and a logistic regression trained on clear sentences; own head: trained on sanitized ones. In clear .768 on the 872, .756 on the 1,821, .760 pooled. 10 seeds.',
   '- **Model (b)**: SmolLM2-135M-Instruct reads `Review: S`, newline, `Sentiment (positive or negative):`. Features are the states of the last token after layers 16 and 22',
-  '  and the mean over the sentence after layers 14 and 16; logistic regression with penalty .1 on clear sentences. "With word weights" adds a share of a bag-of-words score',
+  '  and the mean over the sentence after layers 14 and 16; logistic regressions with penalty .1 on clear sentences: one on all four, which counts twice, and one on each. "With word weights" adds a share of a bag-of-words score',
   '  (learnt from the labelled phrases, the same that task blocks are made of); the share is chosen for every row on its validation sentences from 0, .1, .2, .4, .8. Own head: trained on 3,460 sanitized',
-  '  sentences; clear and own: on these and the clear ones. Layers, penalty and template were chosen on clear validation sentences. Seeds as stated: 1 to 3 where 10 were aimed at, so that',
-  '  intervals, which are over sentences, are wider than they need be; copies of one seed are the same whatever their number, so seeds can be added.',
+  '  sentences (one draw of them for all seeds); clear and own: on these and the clear ones. Layers, penalty and template were chosen on clear validation sentences; the weights of the five logits out of six',
+  '  choices, by the sanitized validation sentences of six rows together, so that those are not untouched: the test column is. Training on 6,000 labelled phrases more, with the noise of sanitizing added, with other',
+  `  penalties and on single layers was looked at there too, and helped some rows as much as it cost others. Seeds: ${fewest} to ${most}, as stated, where 10 were aimed at; copies of one seed are the same whatever their number, so seeds can be added.`,
   '',
   'Made by `npm run bench -- sst2 --model a|b`, `bench/sst2-context.mjs`, `bench/sst2-other-tasks.mjs` and `bench/sst2-report.mjs`.',
   '',
