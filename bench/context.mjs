@@ -291,18 +291,17 @@ async function secure() {
     });
     const ratio = (warmSeconds / base).toFixed(2);
     rows.push([
-      modelName,
       publicTokens,
       coldSeconds.toFixed(1),
       warmSeconds.toFixed(1),
       ratio,
       `${same} of 9`,
-      rmsError.toFixed(4),
+      rmsError.toPrecision(2),
     ]);
   }
   scheme.dispose();
-  const head = ['model', 'public tokens', 'first pass, CPU s', 'a later pass, CPU s', 'ratio', 'same choice'];
-  table('secure', [...head, 'logits off, rms'], rows);
+  const head = ['public tokens', 'first pass, CPU s', 'a later pass, CPU s', 'ratio', 'same choice'];
+  table(`secure ${modelName}`, [...head, 'logits off, rms'], rows);
 }
 
 const parts = { work, clear, drafts, secure };

@@ -16,21 +16,31 @@ export interface LinearMap {
 
 /** Values of a complex vector under construction. */
 export class VectorBuilder {
-  readonly re: Float64Array;
-  readonly im: Float64Array;
+  readonly #re: Float64Array;
+  /** There once it is needed: most vectors are real. */
+  #im: Float64Array | null = null;
 
   constructor(length: number) {
-    this.re = new Float64Array(length);
-    this.im = new Float64Array(length);
+    this.#re = new Float64Array(length);
   }
 
   set(slot: number, re: number, im = 0): void {
-    this.re[slot] = re;
-    this.im[slot] = im;
+    this.setRun(slot, 1, re, im);
+  }
+
+  /** The same value in `count` slots. */
+  setRun(slot: number, count: number, re: number, im: number): void {
+    const end = slot + count;
+    const real = this.#re;
+    for (let i = slot; i < end; i++) real[i] = re;
+    if (im === 0 && this.#im === null) return;
+    this.#im ??= new Float64Array(real.length);
+    const imaginary = this.#im;
+    for (let i = slot; i < end; i++) imaginary[i] = im;
   }
 
   finish(): SlotVector {
-    return { re: this.re, im: this.im.some((v) => v !== 0) ? this.im : null };
+    return { re: this.#re, im: this.#im };
   }
 }
 
@@ -104,7 +114,7 @@ export function featureMap(
         for (let feature = 0; feature < features; feature++) {
           const value = entry(feature, d);
           if (value === null) continue;
-          for (let row = 0; row < rows; row++) vector.set(feature * rows + row, value[0], value[1]);
+          vector.setRun(feature * rows, rows, value[0], value[1]);
         }
         built.set(d * rows, vector.finish());
       }

@@ -9,7 +9,7 @@ export {
 export { type KernelTiming, measureKernels, type Seconds, secondsOf } from './cost/measure-kernels.js';
 export { forecastServer, type ServerCost, type ServerCostOptions } from './cost/session-cost.js';
 export { describeBackend } from './engine/backend.js';
-export { type MemoryForecast, serverMemoryForecast } from './engine/forecast.js';
+export { engineMemory, type MemoryForecast, serverMemoryForecast } from './engine/forecast.js';
 export { availableMemoryBytes } from './engine/memory.js';
 export type {
   BlockHooks,

@@ -1,6 +1,6 @@
 import { makeSetup } from '@sotto/engine';
 import { readModelFile } from '@sotto/model';
-import { serverMemoryForecast } from '@sotto/server';
+import { availableMemoryBytes, engineMemory, serverMemoryForecast } from '@sotto/server';
 import type { Command } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import {
@@ -47,6 +47,8 @@ export const command: Command = {
     const { security, bootstrap } = parameters;
     const keyBytes = setup.keys.reduce((sum, key) => sum + key.wireBytes, 0);
     const memory = serverMemoryForecast(setup);
+    const kept = engineMemory(setup, { availableBytes: availableMemoryBytes() });
+    const plaintexts = plan.weights.reduce((sum, { count }) => sum + count, 0);
     const keys = setup.keys.map(({ name, maxLevel, wireBytes }) => ({ name, maxLevel, wireBytes }));
     const report = {
       model: name,
@@ -78,7 +80,8 @@ export const command: Command = {
       degrees: plan.degrees,
       workPerBlock: plan.block,
       keys,
-      bytes: { keys: keyBytes, ...memory },
+      plaintexts,
+      bytes: { keys: keyBytes, ...memory, weightsKept: kept.weightBytes },
     };
     if (options.flag('json')) {
       output.out(`${JSON.stringify(report)}\n`);
@@ -110,7 +113,12 @@ export const command: Command = {
         'keys',
         `${keys.length} keys, ${megabytes(keyBytes)} on the wire, ${megabytes(memory.keyMemory)} at the server`,
       ],
-      ['weights', `${megabytes(memory.weightMemory)} encoded at the server`],
+      [
+        'weights',
+        kept.plaintexts === 'rows'
+          ? `${plaintexts} plaintexts, ${megabytes(memory.weightMemory)} encoded at the server`
+          : `${plaintexts} plaintexts, transformed at every use; ${megabytes(kept.weightBytes)} of coefficients stay at the server`,
+      ],
     ];
     output.out(rows.map(([what, value]) => `${what.padEnd(12)}${value}\n`).join(''));
     if (options.flag('keys')) {

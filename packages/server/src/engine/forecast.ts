@@ -14,7 +14,7 @@ export const coefficientBytes = (params: Parameters): number => 8 * params.n;
 export interface MemoryForecast {
   /** Expanded keys, in bytes. */
   readonly keyMemory: number;
-  /** Encoded weights of the model, in bytes; they may be kept in less and encoded again. */
+  /** Encoded weights of the model as rows, in bytes; they may be kept in less and encoded again. */
   readonly weightMemory: number;
 }
 
@@ -31,6 +31,9 @@ export function serverMemoryForecast({ parameters, plan, keys }: SessionSetup): 
 
 /** Rows of encoded weights are kept while they take no more than this. */
 const MOST_ROW_BYTES = 3 * 2 ** 30;
+
+/** Coefficients of more weights than fit here are made again at every use. */
+export const COEFFICIENT_CACHE_BYTES = 2 * 2 ** 30;
 
 /** Node, code, model and buffers: what an engine process has besides polynomials and encoded weights. */
 export const PROCESS_BYTES = 260e6;
@@ -68,7 +71,8 @@ export function engineMemory(
   const plaintexts =
     weightMemory < Math.min(MOST_ROW_BYTES, (availableBytes - keyBytes) / 2) ? 'rows' : 'coefficients';
   const weightCount = plan.weights.reduce((sum, { count }) => sum + count, 0);
-  const weightBytes = plaintexts === 'rows' ? weightMemory : weightCount * coefficientBytes(parameters);
+  const coefficients = Math.min(COEFFICIENT_CACHE_BYTES, weightCount * coefficientBytes(parameters));
+  const weightBytes = plaintexts === 'rows' ? weightMemory : coefficients;
   const workingBytes = WORKING_CIPHERTEXTS * 2 * 4 * parameters.n * parameters.primes.length;
   return {
     ...{ keyBytes, weightBytes, workingBytes, plaintexts },

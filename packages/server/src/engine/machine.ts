@@ -6,11 +6,10 @@ import { CkksEvaluator, type PlaintextForm } from '@sotto/he/ckks';
 import type { Ciphertext, EvaluationKeySet, RingContext } from '@sotto/he/rlwe';
 import type { Refresher } from '@sotto/he/scheme';
 import type { LlamaModel } from '@sotto/model';
-import { coefficientBytes, plainBytes } from './forecast.js';
+import { COEFFICIENT_CACHE_BYTES, coefficientBytes, plainBytes } from './forecast.js';
 
 /** Rows of the weights that a plan counts on fit in less. */
 const ROW_CACHE_BYTES = 6 * 2 ** 30;
-const COEFFICIENT_CACHE_BYTES = 2 * 2 ** 30;
 
 /** What computes in a session, once every key is there. */
 export interface Machine {
