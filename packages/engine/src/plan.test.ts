@@ -14,7 +14,7 @@ describe('the plan', () => {
 
   test.each([
     [9, 6],
-    [10, 5],
+    [10, 4],
     [12, 4],
     [14, 4],
   ])('at %d levels has %d refreshes a layer, one less in the first', async (topLevel, perLayer) => {
