@@ -89,17 +89,18 @@ function verdictTable(list, scope) {
 
 function chatTable(scope) {
   const page = [
-    '| mechanism | eps | seeds | hidden states | with word weights: all (val., test) | own head / clear and own | guess Zipf / true | changed | similarity | task table at this guess, against it |',
-    '|---|---|---|---|---|---|---|---|---|---|',
+    '| mechanism | eps | seeds | hidden states: all (val., test) | own head / clear and own | with word weights: all (val., test) | own head / clear and own | guess Zipf / true | changed | similarity | task table at this guess, against it |',
+    '|---|---|---|---|---|---|---|---|---|---|---|',
   ];
   for (const line of sorted(b.filter((l) => l.scope === scope))) {
-    const heads = line.own
-      ? `${number(line.own.withWords.accuracy)} / ${number(line.mixed.withWords.accuracy)}`
-      : '–';
+    const heads = (kind) =>
+      line.own ? `${number(line.own[kind].accuracy)} / ${number(line.mixed[kind].accuracy)}` : '–';
     const against = family(line) === 'task' ? null : againstOurs(b, line);
-    const w = line.withWords;
+    const [plain, words] = [line.alone, line.withWords].map(
+      (head) => `${number(head.accuracy)} (${number(head.validation)}, ${number(head.test)})`,
+    );
     page.push(
-      `| ${titleOf(line)} | ${line.nominalEpsilon} | ${line.seeds} | ${number(line.alone.accuracy)} | ${number(w.accuracy)} (${number(w.validation)}, ${number(w.test)}) | ${heads} | ${guess(line)} | ${number(line.changedShare, 2)} | ${number(line.similarity)} | ${against === null ? '–' : signed(against)} |`,
+      `| ${titleOf(line)} | ${line.nominalEpsilon} | ${line.seeds} | ${plain} | ${heads('alone')} | ${words} | ${heads('withWords')} | ${guess(line)} | ${number(line.changedShare, 2)} | ${number(line.similarity)} | ${against === null ? '–' : signed(against)} |`,
     );
   }
   return page;
