@@ -1,5 +1,4 @@
 import { SottoError } from '@sotto/base';
-import type { Basis } from '../ring/index.js';
 import { Ciphertext, type EvaluationKey, type KeySwitchPlan, type OwnedPair } from '../rlwe/index.js';
 import { splitBabyGiant } from '../scheme/baby-giant.js';
 import { levelMismatch, useAfterRelease } from '../scheme/errors.js';
@@ -17,15 +16,11 @@ interface GiantStep {
   readonly terms: readonly Term[];
 }
 
-/**
- * Each diagonal rotated back by its giant step. Encoded over QP when its rows stay; over Q when every use transforms them anew: then
- * a third to half of the rows is saved, and every baby step is divided by P for it.
- */
+/** Each diagonal rotated back by its giant step. */
 export class CompiledTransform implements LinearTransform {
   readonly level: number;
   readonly rotations: readonly number[];
   readonly plan: KeySwitchPlan;
-  readonly basis: Basis;
   readonly scale: number;
   readonly babies: readonly number[];
   #giants: readonly GiantStep[] | null;
@@ -34,7 +29,6 @@ export class CompiledTransform implements LinearTransform {
     level: number;
     rotations: readonly number[];
     plan: KeySwitchPlan;
-    basis: Basis;
     scale: number;
     babies: readonly number[];
     giants: readonly GiantStep[];
@@ -42,7 +36,6 @@ export class CompiledTransform implements LinearTransform {
     this.level = shape.level;
     this.rotations = shape.rotations;
     this.plan = shape.plan;
-    this.basis = shape.basis;
     this.scale = shape.scale;
     this.babies = shape.babies;
     this.#giants = shape.giants;
@@ -68,8 +61,10 @@ export class CompiledTransform implements LinearTransform {
 }
 
 /**
- * Encodes the diagonals for baby-step giant-step evaluation in the extended basis (Bossuat, Mouchet, Troncoso-Pastoriza, Hubaux
- * 2021, section 4). The keys decide the basis, so they must be present already.
+ * Encodes the diagonals for baby-step giant-step evaluation (Halevi and Shoup 2018, section 4). They are over Q: double hoisting
+ * (Bossuat, Mouchet, Troncoso-Pastoriza, Hubaux 2021, section 4) has them over QP and saves divisions by P in babies, but a map of 64
+ * to 1,024 diagonals pays more for the rows of P in each of them, in memory, encoding and products. The keys decide the plan, so they must be
+ * present already.
  * @throws `HE_KEY_MISSING`, and `HE_LEVEL_EXHAUSTED` at level 0.
  */
 export function compileTransform(
@@ -85,9 +80,6 @@ export function compileTransform(
   const modulo = (k: number) => ((k % slots) + slots) % slots;
   const split = splitBabyGiant([...matrix.diagonals.keys()], slots, options.babySteps);
   const plan = planOf(core, split.rotations, level);
-  const wide = core.plaintextForm === 'rows';
-  const levelBasis = context.levelBasis(level);
-  const basis = wide ? core.switcher.extendedBasis(levelBasis, plan) : levelBasis;
   const giants = new Map<number, Term[]>();
   for (const [k, diagonal] of matrix.diagonals) {
     const baby = modulo(k) % split.babySteps;
@@ -97,7 +89,6 @@ export function compileTransform(
       level,
       scale: spec.plainScale,
       purpose: 'product',
-      basis,
       form: core.plaintextForm,
     });
     giants.set(rotation, [...(giants.get(rotation) ?? []), { baby, plain }]);
@@ -106,87 +97,25 @@ export function compileTransform(
     level,
     rotations: split.rotations,
     plan,
-    basis,
     scale: spec.plainScale,
     babies: split.babies,
     giants: [...giants].sort(([a], [b]) => a - b).map(([rotation, terms]) => ({ rotation, terms })),
   });
 }
 
-/** One rescale ends it all. 1 level. */
+/**
+ * Babies are divided by P, so products with diagonals are over Q; giant steps are summed in QP, and one rescale ends it all. 1 level.
+ */
 export function transform(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ciphertext {
   checkContext(core, a);
   if (a.level !== t.level) throw levelMismatch(a.level, t.level);
-  return t.basis === a.basis ? transformOverQ(core, a, t) : transformOverQP(core, a, t);
-}
-
-/** Babies and sums stay in QP; a giant step divides only its second polynomial by P. */
-function transformOverQP(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ciphertext {
-  const { context, switcher } = core;
-  const { ring } = context;
-  const { giants, plan } = t;
-  const to = landing(core, a.level, a.scale * t.scale);
-  const qp = switcher.extendedBasis(a.basis, plan);
-  const babies = babySteps(core, a, t);
-  try {
-    using sum = switcher.newPair(qp);
-    using inner = switcher.newPair(qp);
-    using turned = context.scratch(2 * qp.size);
-    using down = context.scratch(a.basis.size);
-    const turned1 = context.row(turned.at, qp.size);
-    let empty = true;
-    for (const { rotation, terms } of giants) {
-      using plains = loadAll(terms.map(({ plain }) => plain));
-      const operands = terms.map(({ baby }) => babies.get(baby)!);
-      const target = rotation === 0 ? sum : inner;
-      ring.mulSum(
-        target.c0,
-        operands.map((pair) => pair.c0),
-        plains.at,
-        qp,
-        rotation === 0 && !empty,
-      );
-      ring.mulSum(
-        target.c1,
-        operands.map((pair) => pair.c1),
-        plains.at,
-        qp,
-        rotation === 0 && !empty,
-      );
-      if (rotation !== 0) {
-        const galois = context.galoisOfRotation(rotation);
-        ring.divideRound(down.at, a.basis, inner.c1, qp);
-        using pair = switcher.switchNew(down.at, a.basis, keyOf(core, rotation, t.level, plan));
-        ring.add(pair.c0, pair.c0, inner.c0, qp);
-        ring.permute(turned.at, pair.c0, galois, qp);
-        ring.permute(turned1, pair.c1, galois, qp);
-        if (empty) {
-          ring.copy(sum.c0, turned.at, qp);
-          ring.copy(sum.c1, turned1, qp);
-        } else {
-          ring.add(sum.c0, sum.c0, turned.at, qp);
-          ring.add(sum.c1, sum.c1, turned1, qp);
-        }
-      }
-      empty = false;
-    }
-    const out = new Ciphertext(context, to.level, to.scale);
-    switcher.modDown(out.c0, out.c1, to.basis, sum);
-    return out;
-  } finally {
-    for (const pair of babies.values()) pair.release();
-  }
-}
-
-/** Babies are divided by P, so products with diagonals are over Q; giant steps are summed in QP. */
-function transformOverQ(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ciphertext {
   const { context, switcher } = core;
   const { ring } = context;
   const { plan } = t;
   const q = a.basis;
   const to = landing(core, a.level, a.scale * t.scale);
   const qp = switcher.extendedBasis(q, plan);
-  const babies = babyStepsOverQ(core, a, t);
+  const babies = babySteps(core, a, t);
   try {
     using sum = switcher.newPair(qp);
     using inner = switcher.newPair(q);
@@ -227,7 +156,7 @@ function transformOverQ(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ci
 }
 
 /** Every rotation of the input that is needed, over Q; one decomposition. */
-function babyStepsOverQ(core: CkksCore, a: Ciphertext, t: CompiledTransform): Map<number, OwnedPair> {
+function babySteps(core: CkksCore, a: Ciphertext, t: CompiledTransform): Map<number, OwnedPair> {
   const { context, switcher } = core;
   const { ring } = context;
   const { plan } = t;
@@ -253,35 +182,6 @@ function babyStepsOverQ(core: CkksCore, a: Ciphertext, t: CompiledTransform): Ma
     out.set(k, pair);
     ring.permute(pair.c0, down.c0, galois, q);
     ring.permute(pair.c1, down.c1, galois, q);
-  }
-  return out;
-}
-
-/** P times every rotation of the input that is needed, over QP; one decomposition. */
-function babySteps(core: CkksCore, a: Ciphertext, t: CompiledTransform): Map<number, OwnedPair> {
-  const { context, switcher } = core;
-  const { ring } = context;
-  const { plan } = t;
-  const qp = switcher.extendedBasis(a.basis, plan);
-  const out = new Map<number, OwnedPair>();
-  const turning = t.babies.filter((k) => k !== 0);
-  if (t.babies.includes(0)) {
-    const pair = switcher.newPair(qp);
-    out.set(0, pair);
-    switcher.timesP(pair.c0, a.c0, a.basis, plan);
-    switcher.timesP(pair.c1, a.c1, a.basis, plan);
-  }
-  if (turning.length === 0) return out;
-  using digits = switcher.decompose(a.c1, a.basis, plan);
-  using work = switcher.newPair(qp);
-  for (const k of turning) {
-    const galois = context.galoisOfRotation(k);
-    switcher.innerProduct(digits, keyOf(core, k, t.level, plan), work);
-    switcher.addTimesP(work.c0, a.c0, a.basis, plan);
-    const pair = switcher.newPair(qp);
-    out.set(k, pair);
-    ring.permute(pair.c0, work.c0, galois, qp);
-    ring.permute(pair.c1, work.c1, galois, qp);
   }
   return out;
 }

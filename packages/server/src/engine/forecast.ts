@@ -1,11 +1,10 @@
 import type { SessionSetup } from '@sotto/engine';
 import type { PlaintextForm } from '@sotto/he/ckks';
-import { evaluationKeyPlan, type Parameters } from '@sotto/he/rlwe';
+import type { Parameters } from '@sotto/he/rlwe';
 
-/** Memory of one encoded weight: rows over the moduli of its level and of the key switch that follows. */
+/** Memory of one encoded weight: rows over the moduli of its level. */
 export function plainBytes(params: Parameters, level: number): number {
-  const { special } = evaluationKeyPlan(params, { kind: 'relin' }, params.freshLevel);
-  return 4 * params.n * (params.levels[level]!.basis.length + special.length);
+  return 4 * params.n * params.levels[level]!.basis.length;
 }
 
 /** Memory of an encoded weight that waits as coefficients. */
@@ -52,7 +51,7 @@ export interface EngineMemory {
   readonly workingBytes: number;
   /** All of it, and the process itself. */
   readonly totalBytes: number;
-  /** Rows are faster; coefficients take a fifteenth of the memory. */
+  /** Rows are faster; coefficients take a fifth to a tenth of the memory. */
   readonly plaintexts: PlaintextForm;
 }
 
