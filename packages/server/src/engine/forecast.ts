@@ -28,8 +28,11 @@ export function serverMemoryForecast({ parameters, plan, keys }: SessionSetup): 
   };
 }
 
-/** Rows of encoded weights are kept while they take no more than this. */
-const MOST_ROW_BYTES = 3 * 2 ** 30;
+/**
+ * Rows of encoded weights are kept while they take no more than this: the first use of a page of memory takes as long as making its
+ * contents from coefficients several times, so for many gigabytes a first token would wait longer than later ones gain.
+ */
+const MOST_ROW_BYTES = 2 * 2 ** 30;
 
 /** Coefficients of more weights than fit here are made again at every use. */
 export const COEFFICIENT_CACHE_BYTES = 2 * 2 ** 30;
