@@ -5,12 +5,16 @@ import { expect, it } from 'vitest';
 
 const script = `
   import { loadLocalModel } from '@sotto/client';
+  import { makeSetup } from '@sotto/engine';
+  import { selectBackend } from '@sotto/he/ring';
   import { measureExchange } from './packages/cli/dist/measure-exchange.js';
   const model = await loadLocalModel();
-  const small = { keyBytes: 100_000, downBytes: 10_000, upBytes: 50_000 };
-  const large = { keyBytes: 2e7, downBytes: 5e6, upBytes: 3e7 };
+  const request = { refresh: 'client', parameters: 'insecure-toy' };
+  const setup = await makeSetup(model.weights, request);
+  const backend = selectBackend({ threads: 1 });
   const costs = [];
-  for (const sizes of [small, large]) costs.push(await measureExchange(model, sizes, 3));
+  for (const [downBytes, upBytes] of [[10_000, 50_000], [5e6, 3e7]])
+    costs.push(await measureExchange(model, setup, { backend, request, downBytes, upBytes, refreshes: 3 }));
   console.log(JSON.stringify(costs));
 `;
 
@@ -19,13 +23,13 @@ it('measures what keys and messages take on their way through a server and an en
   const cwd = new URL('..', import.meta.url);
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd });
   const [small, large] = JSON.parse(stdout);
-  for (const { messageSeconds, keySeconds } of [small, large]) {
-    expect(messageSeconds).toBeGreaterThan(1e-5);
-    expect(messageSeconds).toBeLessThan(20);
-    expect(keySeconds).toBeGreaterThan(1e-5);
-    expect(keySeconds).toBeLessThan(20);
+  for (const cost of [small, large]) {
+    expect(Object.keys(cost)).toHaveLength(3);
+    for (const seconds of Object.values(cost)) {
+      expect(seconds).toBeGreaterThan(1e-5);
+      expect(seconds).toBeLessThan(60);
+    }
   }
   // Hundreds of times the bytes: a way that did not carry them would not be longer.
-  expect(large.messageSeconds).toBeGreaterThan(small.messageSeconds);
-  expect(large.keySeconds).toBeGreaterThan(small.keySeconds);
+  expect(large.messageSeconds).toBeGreaterThan(2 * small.messageSeconds);
 }, 60_000);

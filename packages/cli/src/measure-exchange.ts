@@ -1,4 +1,6 @@
-import { type LocalModel, type PrivateSide, Session } from '@sotto/client';
+import { KeySample, type LocalModel, type PrivateSide, Session } from '@sotto/client';
+import type { SessionSetup, SetupRequest } from '@sotto/engine';
+import type { Backend } from '@sotto/he/ring';
 import {
   describeModel,
   EXCHANGE_PLAN,
@@ -11,40 +13,57 @@ import {
 
 /** Refreshes of a measured block; more tell nothing new. */
 const MOST_REFRESHES = 8;
-const KEYS = 5;
 const TOKENS = 3;
+
+export interface ExchangeOptions {
+  /** Kernels of client and server. */
+  readonly backend: Backend;
+  readonly request: Pick<SetupRequest, 'refresh' | 'parameters'>;
+  /** Of what the client gets, and of what it sends back. */
+  readonly downBytes: number;
+  readonly upBytes: number;
+  /** Of a block, by the client. */
+  readonly refreshes: number;
+}
 
 export interface ExchangeCost {
   /** One message each way: bytes to the client, and other bytes back to the engine. */
   readonly messageSeconds: number;
-  /** One key on its way to the engine, pauses of the sender included. */
-  readonly keySeconds: number;
+  /** Making all keys while the server takes in those before, on the same cores. */
+  readonly keygenSeconds: number;
+  /** What the way of all keys, and their expansion at the server, take besides. */
+  readonly keysSentSeconds: number;
+}
+
+/** Seconds of all keys from those of some: the first for itself, the others in proportion to their bytes. */
+function ofAll(seconds: readonly number[], some: readonly number[], totalBytes: number): number {
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  const rest = sum(some.slice(1));
+  if (rest === 0) return (sum(seconds) * totalBytes) / sum(some);
+  return seconds[0]! + (sum(seconds.slice(1)) * (totalBytes - some[0]!)) / rest;
 }
 
 /**
- * What bytes take on their way, measured on a server with an engine process that computes nothing: a few keys, and blocks with
- * refreshes by the client. A second or two; the network is not in it.
- *
- * @param sizes of one key, of what the client gets and of what it sends back. @param refreshes of a block.
+ * What keys take, and what bytes take on their way, in a session with a server and an engine process that does nothing but expand keys: some
+ * of the real keys are made and sent, and blocks with refreshes of the real sizes follow. A few seconds; the network is not in it.
  */
 export async function measureExchange(
   model: LocalModel,
-  sizes: { readonly keyBytes: number; readonly downBytes: number; readonly upBytes: number },
-  refreshes: number,
+  setup: SessionSetup,
+  options: ExchangeOptions,
 ): Promise<ExchangeCost> {
-  const asked = Math.min(MOST_REFRESHES, refreshes);
-  const { keyBytes, downBytes, upBytes } = sizes;
-  const engineModule = exchangeEngine({ keys: KEYS, keyBytes, downBytes, refreshes: asked });
+  const { backend, request, downBytes, upBytes } = options;
+  const refreshes = Math.min(MOST_REFRESHES, options.refreshes);
+  const sample = new KeySample(setup, backend);
+  const keyBytes = sample.keys.map(({ wireBytes }) => wireBytes);
+  const engineModule = exchangeEngine({ keyBytes, downBytes, refreshes });
   const server = await serve({
-    model: describeModel(model.weights, {
-      name: model.name,
-      license: model.license,
-      backend: { name: 'none', isa: 'none', threads: 1 },
-    }),
-    ...{ modelPath: '', backend: 'auto', threads: 1, modes: ['fhe'] },
+    model: describeModel(model.weights, { name: model.name, license: model.license, backend }),
+    ...{ modelPath: '', backend: backend.name, threads: backend.threads, modes: ['fhe'] },
+    allowInsecure: request.parameters !== 'secure',
     startEngine: (engine) => startProcessEngine(engine, { engineModule, log: silentLogger }),
   });
-  const key = new Uint8Array(keyBytes);
+  const making: number[] = [];
   const up = new Uint8Array(upBytes);
   const row = new Float64Array(model.weights.config.dim).map((_, i) => Math.sin(i));
   const side: PrivateSide = {
@@ -60,21 +79,26 @@ export async function measureExchange(
     window: EXCHANGE_WINDOW,
     publicPrefix: [model.tokenizer.bosToken],
     secretId: '0'.repeat(32),
-    keys: Array.from({ length: KEYS }, (_, index) => ({ index, id: `key@${index}`, sizeBytes: keyBytes })),
-    largestRefreshes: asked,
-    makeKey: () => key,
+    keys: keyBytes.map((sizeBytes, index) => ({ index, id: `key@${index}`, sizeBytes })),
+    largestRefreshes: refreshes,
+    makeKey(index) {
+      const startMs = performance.now();
+      const key = sample.make(index);
+      making.push((performance.now() - startMs) / 1000);
+      return key;
+    },
     knows: () => true,
     requireKnown: () => {},
     encryptRows: () => [up],
     decryptRows: (_, rows) => Array.from({ length: rows }, () => row),
     refresh: () => up,
     exportSecret: () => new Uint8Array(),
-    dispose: () => {},
+    dispose: () => sample.dispose(),
   };
   try {
     const session = await Session.connect(server.url, {
       model,
-      refresh: 'client',
+      ...request,
       createPrivateSide: async () => side,
     });
     const passes: number[] = [];
@@ -82,7 +106,12 @@ export async function measureExchange(
     for await (const { seconds } of session.ask(question)) passes.push(seconds);
     const { upload } = session.costs.seconds;
     await session.close();
-    return { messageSeconds: Math.min(...passes) / (asked + 1), keySeconds: upload / KEYS };
+    const totalBytes = setup.keys.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
+    return {
+      messageSeconds: Math.min(...passes) / (refreshes + 1),
+      keygenSeconds: ofAll(making, keyBytes, totalBytes),
+      keysSentSeconds: (upload * totalBytes) / keyBytes.reduce((a, b) => a + b, 0),
+    };
   } finally {
     await server.close();
   }

@@ -10,7 +10,7 @@ import { run } from './run.js';
 
 // Needs engine processes, which exist as built only: `tests/measure-exchange.test.ts`.
 vi.mock('./measure-exchange.js', () => ({
-  measureExchange: async () => ({ messageSeconds: 0.01, keySeconds: 0.05 }),
+  measureExchange: async () => ({ messageSeconds: 0.01, keygenSeconds: 1, keysSentSeconds: 2 }),
 }));
 
 const sotto = withinTest(run);

@@ -1,6 +1,6 @@
 export type { AnswerToken, DraftCounts } from './answering.js';
 export { ClearReference, type LogitsError } from './clear-reference.js';
-export { type ClientCost, measureClient } from './client-cost.js';
+export { type ClientCost, KeySample, measureClient } from './client-cost.js';
 export { Connection, type ConnectionOptions, type Traffic } from './connection.js';
 export { type BlockRequest, type DraftedBlock, type Drafting, draftBlock } from './draft/block-plan.js';
 export { DraftTable, tableDrafter } from './draft/draft-table.js';

@@ -70,6 +70,7 @@ export {
   type CalibrationOptions,
   calibrationOf,
   makeSetup,
+  parametersFor,
   readCalibrationFile,
   type SessionSetup,
   type SetupKey,

@@ -58,10 +58,14 @@ export interface SessionSetup {
 
 const TOY_LOG_N = 13;
 
-function literalOf({ refresh, parameters }: SetupRequest): ParametersLiteral {
+function literalOf({ refresh, parameters }: Pick<SetupRequest, 'refresh' | 'parameters'>): ParametersLiteral {
   if (parameters === 'secure') return refresh === 'bootstrap' ? N16_BOOT : N15_CLIENT;
   return refresh === 'bootstrap' ? insecureBoot(TOY_LOG_N) : insecureClient(TOY_LOG_N);
 }
+
+/** Parameters of a session, without its plan. */
+export const parametersFor = (request: Pick<SetupRequest, 'refresh' | 'parameters'>): Parameters =>
+  createParameters(literalOf(request));
 
 export interface CalibrationOptions {
   /** File to read instead. */
@@ -195,7 +199,7 @@ function digestOf(
 
 /** @throws the errors of {@link makePlan}, {@link calibrate} and `createParameters`. */
 export async function makeSetup(model: LlamaModel, request: SetupRequest): Promise<SessionSetup> {
-  const parameters = createParameters(literalOf(request));
+  const parameters = parametersFor(request);
   const calibration = await calibrationOf(model, { path: request.calibrationPath });
   const plan = await planFor(model, calibration, parameters);
   const bootstraps = parameters.bootstrap ? chooseBootstraps(parameters, plan.refreshShapes) : [];

@@ -1,12 +1,11 @@
-import { availableParallelism } from 'node:os';
 import { SottoError } from '@sotto/base';
-import { type ClientCost, type LocalModel, loadLocalModel, measureClient } from '@sotto/client';
+import { type LocalModel, loadLocalModel, measureClient } from '@sotto/client';
 import { makeSetup } from '@sotto/engine';
 import { selectBackend } from '@sotto/he/ring';
-import { availableMemoryBytes, forecastServer, type ServerCost } from '@sotto/server';
+import { availableMemoryBytes, forecastServer } from '@sotto/server';
 import type { Command, Options } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
-import { type ExchangeCost, measureExchange } from '../measure-exchange.js';
+import { measureExchange } from '../measure-exchange.js';
 import {
   calibrationOptions,
   machineOf,
@@ -57,21 +56,6 @@ function requireWindow(
   });
 }
 
-/**
- * Making all keys while the server, on the same cores, takes in those before. Client and server get the cores in proportion to the
- * threads that they keep busy.
- */
-function keySeconds(client: ClientCost, server: ServerCost, messages: ExchangeCost, keys: number): number {
-  const way = keys * messages.keySeconds;
-  const taking = way + client.keyReadSeconds + server.keys.seconds;
-  const serverThreads = (way + client.keyReadSeconds + server.keys.cpuSeconds) / taking;
-  const clientThreads = client.keyCpuSeconds / client.keySeconds;
-  const slowdown = Math.max(1, (clientThreads + serverThreads) / availableParallelism());
-  // The next key is made once the one before has left; what the server then still has to do goes on beside it.
-  const beside = Math.min(1, (taking - way) / client.keySeconds);
-  return client.keySeconds * (1 + beside * (slowdown - 1));
-}
-
 /** Everything that one session will cost. */
 async function costOf(model: LocalModel, request: Request, options: Options) {
   const setup = await makeSetup(model.weights, {
@@ -98,14 +82,14 @@ async function costOf(model: LocalModel, request: Request, options: Options) {
   const client = measureClient(setup, backend);
   const { bytes } = client;
   const byClient = request.refresh === 'client' ? server.refreshes.length : 0;
-  const sizes = {
-    keyBytes: Math.round(bytes.keys / keys.length),
+  const exchanged = await measureExchange(model, setup, {
+    ...{ backend, request: { refresh: request.refresh, parameters: parametersOf(options) } },
     downBytes: byClient > 0 ? bytes.refreshDown : bytes.result,
     upBytes: byClient > 0 ? bytes.refreshUp : bytes.block,
-  };
-  const messages = await measureExchange(model, sizes, byClient);
+    refreshes: byClient,
+  });
   const exchange =
-    client.blockSeconds + byClient * client.refreshSeconds + (byClient + 1) * messages.messageSeconds;
+    client.blockSeconds + byClient * client.refreshSeconds + (byClient + 1) * exchanged.messageSeconds;
   const blocks = Math.ceil(request.privateTokens / blockRows);
   const further = (server.further ?? server.following).seconds;
   const first = server.first.seconds + (blocks - 1) * further + blocks * exchange;
@@ -130,8 +114,8 @@ async function costOf(model: LocalModel, request: Request, options: Options) {
     refreshes: server.refreshes.map((refresh) => ({ kind: request.refresh, ...refresh })),
     keys: keys.map(({ name, maxLevel, wireBytes }) => ({ name, maxLevel, wireBytes })),
     seconds: {
-      keygen: round(keySeconds(client, server, messages, keys.length)),
-      loadKeys: round(server.keys.seconds + client.keyReadSeconds + keys.length * messages.keySeconds),
+      keygen: round(exchanged.keygenSeconds),
+      loadKeys: round(exchanged.keysSentSeconds),
       firstToken: round(first),
       followingToken: round(following),
       answer: round(first + (request.answerTokens - 1) * following),

@@ -1,9 +1,12 @@
+import { parametersFor } from '@sotto/engine';
+import { deserializeEvaluationKey, EvaluationKey, EvaluationKeySet, RingContext } from '@sotto/he/rlwe';
+import { openBackend } from '../engine/backend.js';
 import type { StartEngine } from '../engine/port.js';
 
 /** What a session without mathematics sends. */
 export interface ExchangeSizes {
-  readonly keys: number;
-  readonly keyBytes: number;
+  /** Of each key. */
+  readonly keyBytes: readonly number[];
   /** Refreshes that a block asks of the client. */
   readonly refreshes: number;
   /** Of what goes to the client to be refreshed, and of a result. */
@@ -23,12 +26,18 @@ export function exchangeEngine(sizes: ExchangeSizes): string {
 }
 
 /**
- * An engine that takes keys and blocks and computes nothing: what a session takes with it is what bytes take on their way through client,
- * server and engine process.
+ * An engine that expands keys and answers blocks without computing them: what a session takes with it is what keys take, and what
+ * other bytes take on their way through client, server and engine process.
  */
-export const startEngine: StartEngine = async () => {
+export const startEngine: StartEngine = async (options) => {
   const query = new URL(import.meta.url).searchParams;
-  const size = (name: keyof ExchangeSizes) => Number(query.get(name));
+  const sizes = (name: keyof ExchangeSizes) => query.get(name)!.split(',').map(Number);
+  const size = (name: keyof ExchangeSizes) => sizes(name)[0]!;
+  const parameters = parametersFor(options);
+  const { logN, primes } = parameters;
+  const ring = openBackend(options.backend, options.threads).createRing({ logN, primes });
+  const context = new RingContext(parameters, ring);
+  const keys = new EvaluationKeySet(context);
   let asked = 0;
   const bytes = () => new Uint8Array(size('downBytes')).fill(asked++);
   return {
@@ -36,19 +45,19 @@ export const startEngine: StartEngine = async () => {
       parametersName: 'exchange',
       ...EXCHANGE_PLAN,
       window: EXCHANGE_WINDOW,
-      keys: Array.from({ length: size('keys') }, (_, index) => ({
-        index,
-        id: `key@${index}`,
-        sizeBytes: size('keyBytes'),
-      })),
+      keys: sizes('keyBytes').map((sizeBytes, index) => ({ index, id: `key@${index}`, sizeBytes })),
     },
-    async loadKey() {},
+    async loadKey(_, bytes) {
+      keys.add(EvaluationKey.expand(context, deserializeEvaluationKey(parameters, bytes)));
+    },
     async loadPublic() {},
     async run(rows, hooks) {
       for (let i = 0; i < size('refreshes'); i++) await hooks.refresh(bytes());
       return { rows: { ...rows, ciphertexts: [bytes()] }, bootstraps: 0 };
     },
     async reset() {},
-    async close() {},
+    async close() {
+      ring.dispose();
+    },
   };
 };
