@@ -201,6 +201,7 @@ const page = [
   `  (with word weights in brackets), and ${both(lowTask)} when the uncommon words went through the task table, ${both(rowB(b, 'low', 'lexicon 20,5', 1))} through the lexicon table; the best`,
   `  guess at such a word is right in ${number(lowTask.attackZipf, 2)} of cases. Report-noisy-max: ${both(rowB(b, 'low', 'rnm', 1))}, guessed in ${number(rowB(b, 'low', 'rnm', 1).attackZipf, 2)}.`,
   `- **Sanitizing every word at epsilon 1 is expensive**: ${both(allTask)} with the task table, ${both(allRnm)} with report-noisy-max, which is easier to guess (${number(allRnm.attackZipf, 2)} against ${number(allTask.attackZipf, 2)}).`,
+  `  Heads that were trained on sanitized sentences too: ${number(allTask.mixed?.alone.accuracy)} and ${number(allRnm.mixed?.alone.accuracy)} by hidden states alone.`,
   '- **The figures in brackets come mostly from the visible block**: word weights and task blocks are learnt from the same labelled phrases. They show what a reader',
   '  of the sanitized text who knows the table can tell about the sentiment; they say nothing about other meaning. Judge by the figures without brackets what a model still understands.',
   '- **Blocks decide, not epsilon.** Task blocks keep words of one sentiment together; the block is visible at any epsilon, so the sentiment is too, by',
