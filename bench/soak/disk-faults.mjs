@@ -14,6 +14,7 @@ import { blockOf, call, openUser, standInKeySet, startStandIn } from './stand-in
 import { round } from './statistics.mjs';
 
 const DATA = [7, 8, 9];
+const REMOUNTS = 100;
 const run = (...args) => spawnSync(args[0], args.slice(1), { stdio: 'ignore' }).status === 0;
 const codeOf = (work) =>
   work.then(
@@ -28,8 +29,12 @@ function mountDisk(sizeMB) {
     rmSync(folder, { recursive: true });
     return null;
   }
-  const remount = (options) => {
-    if (!run('mount', '-o', `remount,${options}`, folder)) throw new Error(`cannot remount with ${options}`);
+  /** While the server has a file open for writing the system refuses; it closes them within moments. */
+  const remount = async (options) => {
+    for (let tries = 0; !run('mount', '-o', `remount,${options}`, folder); tries++) {
+      if (tries === REMOUNTS) throw new Error(`cannot remount with ${options}`);
+      await pause(100);
+    }
   };
   return {
     folder,
@@ -149,7 +154,7 @@ export function fullDisk() {
       jobFinishedWhileFull: await completeJob(url, waiting),
       storedKeyIntact: await before.intact(),
     };
-    disk.remount('size=64m');
+    await disk.remount('size=64m');
     const sentAfter = await large.upload();
     return {
       ...seen,
@@ -162,7 +167,7 @@ export function fullDisk() {
 /** The disk becomes read-only while a job waits; then it is writable again. */
 export function readOnlyDisk() {
   return onSmallDisk(32, async ({ url, disk, before, waiting, idle }) => {
-    disk.remount('ro');
+    await disk.remount('ro');
     const later = owner(url, 3_000_000);
     const seen = {
       uploadCode: await codeOf(later.upload()),
@@ -171,7 +176,7 @@ export function readOnlyDisk() {
       jobFinishedWhileReadOnly: await completeJob(url, waiting),
       storedKeyIntact: await before.intact(),
     };
-    disk.remount('rw');
+    await disk.remount('rw');
     await later.upload();
     return { ...seen, uploadFinishedAfterwards: await later.intact() };
   });
