@@ -7,7 +7,7 @@ const [name, ...rest] = process.argv.slice(2);
 const script = fileURLToPath(new URL(`${name}.mjs`, import.meta.url));
 if (!name || name === 'run' || !existsSync(script)) {
   console.error(
-    'usage: npm run bench -- he|peers|counts|compare|ring|bootstrap|transformer|demo|context|sanitized|sst2|pii|forecast [options]; see bench/README.md',
+    'usage: npm run bench -- he|peers|counts|compare|ring|bootstrap|transformer|demo|context|agreement|sanitized|sst2|pii|forecast [options]; see bench/README.md',
   );
   process.exit(2);
 }

@@ -22,6 +22,7 @@ import {
   cutNames,
   kindsOf,
   layerDepths,
+  pagedCuts,
   passStretches,
   refreshesOf,
   stretchDepths,
@@ -86,6 +87,12 @@ const kernelChoices: readonly Degrees[] = [
 
 /** Bits by which the worst layer of a choice of cuts may miss its targets more than that of the best choice. */
 const TOLERATED_BITS = 1;
+
+/** Two pages of scores that share a refresh are taken apart by a product: without a level for it each page has a refresh of its own. */
+const UNPACKING_LEVELS = 1;
+
+/** Bits by which a layer may miss its targets more for the sake of that level. */
+const TOLERATED_SHARING_BITS = 6;
 
 /** Products of two ciphertexts that a polynomial takes, roughly: baby steps and giant steps. */
 const productsOf = (degree: number): number => 2 * Math.sqrt(degree) + Math.log2(degree);
@@ -176,12 +183,14 @@ function* settings(errors: LayerErrors, degrees: Degrees, names: readonly Chosen
  *
  * @param cuts `start` first.
  * @param head levels for the first stretch; `usable` when absent.
+ * @param spare levels that a stretch behind pages of scores leaves unused.
  */
 function chooseForLayer(
   errors: LayerErrors,
   cuts: readonly CutName[],
   usable: number,
   head = usable,
+  spare = 0,
 ): Rated | null {
   const stretchOf = (name: Chosen): number => {
     const place = cutNames.indexOf(chosenBefore[name]);
@@ -197,7 +206,8 @@ function chooseForLayer(
       const names = chosenNames.filter((name) => stretchOf(name) === stretch);
       let chosen: Rated | null = null;
       for (const setting of settings(errors, degrees, names)) {
-        if (stretchDepths(layerDepths(setting), cuts)[cut]! > (stretch === 0 ? head : usable)) continue;
+        const most = stretch === 0 ? head : usable - (pagedCuts.includes(cut) ? spare : 0);
+        if (stretchDepths(layerDepths(setting), cuts)[cut]! > most) continue;
         const rated = rate(errors, setting, names);
         chosen = chosen === null ? rated : better(chosen, rated);
       }
@@ -275,6 +285,13 @@ function chooseForSoftmax(calibration: Calibration, config: LlamaConfig, usable:
     // Best cuts first.
     const shared = found.find((choice) => worst(choice.layers) <= least + TOLERATED_BITS)!;
     const same = shared.layers.map(() => shared.cuts);
+    const roomy = tables.map((errors) =>
+      chooseForLayer(errors, shared.cuts, usable, usable, UNPACKING_LEVELS),
+    );
+    const isRoomy = roomy.every(
+      (layer, i) =>
+        layer?.beyond === null && layer.missedBits <= shared.layers[i]!.missedBits + TOLERATED_SHARING_BITS,
+    );
     const own = chooseOwnCuts(
       tables.map((errors) => (cuts, head) => chooseForLayer(errors, cuts, usable, head)),
       usable,
@@ -285,7 +302,7 @@ function chooseForSoftmax(calibration: Calibration, config: LlamaConfig, usable:
       const polynomials = calibration.layers.map((c, layer) => layerPolynomials(c, config, degrees[layer]!));
       return { cuts, degrees, polynomials };
     };
-    const choice = choiceOf(same, shared.layers);
+    const choice = choiceOf(same, isRoomy ? (roomy as Rated[]) : shared.layers);
     if (own === null || refreshesOf(own.cuts) >= refreshesOf(same)) return choice;
     return { ...choiceOf(own.cuts, own.layers), shared: choice };
   }

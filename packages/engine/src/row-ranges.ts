@@ -43,6 +43,24 @@ export function logSumExp(values: Float64Array, factor: number): number {
   return largest + Math.log(sum);
 }
 
+/** Smallest and largest score, ln of the sum of e^(score/2), and ln of the sum of squares of that over its square. */
+function scoreSums(scores: ArrayLike<number>): { low: number; high: number; half: number; squares: number } {
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  for (let j = 0; j < scores.length; j++) {
+    low = Math.min(low, scores[j]!);
+    high = Math.max(high, scores[j]!);
+  }
+  let sum = 0;
+  let squareSum = 0;
+  for (let j = 0; j < scores.length; j++) {
+    const e = Math.exp((scores[j]! - high) / 2);
+    sum += e;
+    squareSum += e * e;
+  }
+  return { low, high, half: high / 2 + Math.log(sum), squares: Math.log(squareSum) - 2 * Math.log(sum) };
+}
+
 /** Shift of a row and head at a position. */
 export function shiftOf(
   layer: RowShift,
@@ -77,16 +95,9 @@ export function observeRanges(
       const rule = shiftIn(layers[layer]!);
       if (rule === null) return;
       const shift = shiftOf(rule, head, normalised.get(position)!, position);
-      let low = Number.POSITIVE_INFINITY;
-      let high = Number.NEGATIVE_INFINITY;
-      for (const value of values) {
-        low = Math.min(low, value);
-        high = Math.max(high, value);
-      }
+      const { low, high, half, squares } = scoreSums(values);
       listen('score', layer, low / 2 - shift, high / 2 - shift);
-      const half = logSumExp(values, 0.5);
       listen('logSum', layer, half - shift, half - shift);
-      const squares = logSumExp(values, 1) - 2 * half;
       listen('logSquareSum', layer, squares, squares);
     } else if (isRangeKind(name)) {
       const ofStream = rotation !== null && (name === 'residual' || name === 'residualMiddle');

@@ -138,7 +138,7 @@ const preference: readonly CutName[] = [
 ];
 
 /** Cuts at which every page of scores has a state of its own. */
-const pagedCuts: readonly CutName[] = ['score', 'root', 'exponential', 'normalised', 'weights'];
+export const pagedCuts: readonly CutName[] = ['score', 'root', 'exponential', 'normalised', 'weights'];
 
 /** What of a plan says how states are refreshed together. */
 export interface SharingPlan {

@@ -258,15 +258,7 @@ function attend(
   const attention = new Float64Array(attentionWidthOf(c));
   for (let h = 0; h < c.headCount; h++) {
     const kvAt = Math.floor(h / group) * headDim;
-    const scores = new Float64Array(position + 1);
-    let largest = Number.NEGATIVE_INFINITY;
-    for (let j = 0; j <= position; j++) {
-      const k = keys[j]!;
-      let dot = 0;
-      for (let i = 0; i < headDim; i++) dot += query[h * headDim + i]! * k[kvAt + i]!;
-      scores[j] = dot / Math.sqrt(headDim);
-      largest = Math.max(largest, scores[j]!);
-    }
+    const scores = headScores(query, h, keys, kvAt, headDim, position + 1);
     trace?.('scores', layer, position, scores, h);
     if (kernel) {
       const power = model.layers[layer]!.keyCountPower![h]!;
@@ -288,18 +280,83 @@ function attend(
       for (let i = 0; i < headDim; i++) attention[h * headDim + i] = sums[i]! * inverse;
       continue;
     }
-    let total = 0;
-    for (let j = 0; j <= position; j++) {
-      scores[j] = Math.exp(scores[j]! - largest);
-      total += scores[j]!;
-    }
-    for (let j = 0; j <= position; j++) {
-      const weight = scores[j]! / total;
-      const v = values[j]!;
-      for (let i = 0; i < headDim; i++) attention[h * headDim + i]! += weight * v[kvAt + i]!;
-    }
+    toWeights(scores);
+    addWeighted(attention, h, scores, values, kvAt, headDim);
   }
   return attention;
+}
+
+/** Scaled scores of one head of a query with the first `count` keys: four features at a time, each sum in the order of the features. */
+function headScores(
+  query: Float64Array,
+  head: number,
+  keys: readonly Float64Array[],
+  kvAt: number,
+  headDim: number,
+  count: number,
+): Float64Array {
+  const from = head * headDim;
+  const root = Math.sqrt(headDim);
+  const scores = new Float64Array(count);
+  let i = 0;
+  for (; i + 4 <= headDim; i += 4) {
+    const [a, b, c, d] = [query[from + i]!, query[from + i + 1]!, query[from + i + 2]!, query[from + i + 3]!];
+    const at = kvAt + i;
+    for (let j = 0; j < count; j++) {
+      const k = keys[j]!;
+      scores[j] = scores[j]! + a * k[at]! + b * k[at + 1]! + c * k[at + 2]! + d * k[at + 3]!;
+    }
+  }
+  for (; i < headDim; i++) {
+    const a = query[from + i]!;
+    for (let j = 0; j < count; j++) scores[j]! += a * keys[j]![kvAt + i]!;
+  }
+  for (let j = 0; j < count; j++) scores[j]! /= root;
+  return scores;
+}
+
+/** Softmax in place. */
+function toWeights(scores: Float64Array): void {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let j = 0; j < scores.length; j++) largest = Math.max(largest, scores[j]!);
+  let total = 0;
+  for (let j = 0; j < scores.length; j++) {
+    const e = Math.exp(scores[j]! - largest);
+    scores[j] = e;
+    total += e;
+  }
+  for (let j = 0; j < scores.length; j++) scores[j]! /= total;
+}
+
+/** Adds the weighted values to one head of `out`. */
+function addWeighted(
+  out: Float64Array,
+  head: number,
+  weights: Float64Array,
+  values: readonly Float64Array[],
+  kvAt: number,
+  headDim: number,
+): void {
+  const from = head * headDim;
+  let i = 0;
+  for (; i + 4 <= headDim; i += 4) {
+    let [a, b, c, d] = [0, 0, 0, 0];
+    const at = kvAt + i;
+    for (let j = 0; j < weights.length; j++) {
+      const v = values[j]!;
+      const w = weights[j]!;
+      a += w * v[at]!;
+      b += w * v[at + 1]!;
+      c += w * v[at + 2]!;
+      d += w * v[at + 3]!;
+    }
+    out.set([a, b, c, d], from + i);
+  }
+  for (; i < headDim; i++) {
+    let sum = 0;
+    for (let j = 0; j < weights.length; j++) sum += weights[j]! * values[j]![kvAt + i]!;
+    out[from + i] = sum;
+  }
 }
 
 /** Final norm and output head of one row of the residual stream: vocabSize logits. */
