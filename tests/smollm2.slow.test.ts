@@ -19,7 +19,7 @@ test.skipIf(!existsSync(data))(
     const { plan, scan, rows } = JSON.parse(readFileSync(out, 'utf8'));
     rmSync(folder, { recursive: true });
     expect(plan.layout).toMatchObject({ blockRows: 16, columns: 4, privateColumns: 2 });
-    expect(plan.refreshes).toBe(125);
+    expect(plan.refreshes).toBe(124);
     expect(scan).toMatchObject({ prompts: 8, left: 0 });
     expect(rows).toMatchObject({ prompts: 2, escaped: 0, rows: 64 });
     expect(rows.agree).toBeGreaterThanOrEqual(62);
