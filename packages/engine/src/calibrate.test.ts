@@ -122,6 +122,17 @@ describe('a small model', () => {
     expect(narrow.layers).not.toEqual(before.layers);
   });
 
+  test('is scanned on texts of several lengths in turn', () => {
+    const two = { ...options, texts: 2, scanTexts: 60 };
+    const whole = calibrate(model, two);
+    expect(calibrate(model, { ...two, scanTokens: [16] })).toEqual(whole);
+    const short = calibrate(model, { ...two, scanTokens: [3] });
+    const mixed = calibrate(model, { ...two, scanTokens: [3, 16] });
+    expect(short.layers).not.toEqual(whole.layers);
+    expect(mixed.layers).not.toEqual(whole.layers);
+    expect(mixed.layers).not.toEqual(short.layers);
+  });
+
   test('counts texts of corpora; every third is kept for the scan', () => {
     const corpora = ['one', 'two'].map((name, c) => ({
       name,

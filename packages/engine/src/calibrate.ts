@@ -53,6 +53,8 @@ export interface CalibrateOptions {
    * widens it. 0 when absent.
    */
   readonly scanTexts?: number;
+  /** Tokens of the own texts that are scanned, in turn; `tokens` when absent. Short texts are other texts than the beginnings of long ones. */
+  readonly scanTokens?: readonly number[];
   /** Rows for the fit of the row shift; 24,000 when absent. More of them narrow the softmax of models with few layers. */
   readonly shiftRows?: number;
   /** Only tokens of the texts may stand in a private part: skips the probe of all others, long for large vocabularies. */
@@ -117,8 +119,8 @@ export function* calibrationSteps(
 
   const sampled = (prefix: PrefixContext, source: SeededRandom, trace?: LlamaTrace): number[] =>
     sampleText(model, prefix, room(prefix), source, trace);
-  const room = (prefix: PrefixContext): number =>
-    Math.min(options.tokens, config.contextLength) - prefix.tokens.length;
+  const room = (prefix: PrefixContext, tokens = options.tokens): number =>
+    Math.min(tokens, config.contextLength) - prefix.tokens.length;
   const keeps = scanTexts > 0;
   const measured = corpora.flatMap(({ texts }) => texts.filter((_, i) => !(keeps && isKept(i))));
   const kept = corpora.flatMap(({ texts }) => texts.filter((_, i) => keeps && isKept(i)));
@@ -182,9 +184,12 @@ export function* calibrationSteps(
 
   const fresh = new SeededRandom(seed ^ 0x5ca9);
   const unseen = [...kept];
+  const lengths = options.scanTokens ?? [options.tokens];
   const takeText = (scanned: number, watch: LlamaTrace): number[] | null => {
     const wantsOwn = options.texts > 0 && (unseen.length === 0 || scanned % (corpora.length + 1) === 0);
-    if (wantsOwn) return sampled(prefix, fresh, watch);
+    if (wantsOwn) {
+      return sampleText(model, prefix, room(prefix, lengths[scanned % lengths.length]!), fresh, watch);
+    }
     const text = unseen.pop()?.slice(0, room(prefix));
     if (text === undefined) return null;
     traceRows(model, embedTokens(model, text), prefix.cache.fork(), watch);

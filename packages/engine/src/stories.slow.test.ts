@@ -41,7 +41,10 @@ async function bench(slots: number, blockRows: number) {
 }
 
 test('the committed calibration is what calibrate() measures', () => {
-  const again = calibrate(model, { texts: 100, tokens: 512, seed: 1, scanTexts: 259 });
+  const again = calibrate(model, {
+    ...{ texts: 300, tokens: 512, seed: 1 },
+    ...{ scanTexts: 1000, scanTokens: [64, 128, 256, 512] },
+  });
   expect(writeCalibration(again)).toBe(committed);
 }, 1_800_000);
 
