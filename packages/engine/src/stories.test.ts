@@ -50,7 +50,7 @@ test('on the secure ring: one ciphertext, 19 refreshes, at most 32 rotation keys
   expect(plan.refreshes).toBe(19);
   expect(plan.keys.rotations.length).toBeLessThanOrEqual(32);
   expect(plan.block).toMatchObject({ refreshes: 19, conjugations: 16 });
-  expect(plan.block.relinearisations).toBeLessThanOrEqual(420);
+  expect(plan.block.relinearisations).toBeLessThanOrEqual(440);
   expect(plan.block.rotations + plan.block.mapRotations).toBeLessThanOrEqual(600);
   const client = await makePlan(model, calibration, { slots: 2 ** 14, topLevel: 14 });
   expect(client.layout).toMatchObject({ blockRows: 8, privateColumns: 32, publicCapacity: 224 });
